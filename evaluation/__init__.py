@@ -1,0 +1,1 @@
+"""Judging the judge: completions in, tables out. May import: ``conf``, ``rollout``, ``rewards``."""

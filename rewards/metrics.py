@@ -1,0 +1,79 @@
+"""What the journal says about a scored step, as ``room/thing/statistic``.
+
+A statistic that is undefined (the mean of a term that abstained everywhere, the spread of no scores) has
+no key: a made-up 0 would plot as a fact.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from rewards.spread import score_spread
+from rewards.tags import STATUSES
+from rewards.types import ScoredGroup
+
+
+def reward_metrics(scored: Sequence[ScoredGroup]) -> dict[str, float]:
+    """Rewards, answers and completions of one step; fractions are of completions unless named otherwise.
+
+    Raises:
+        ValueError: There is no completion to describe.
+    """
+    if not any(group.rewards for group in scored):
+        raise ValueError("reward metrics need at least one scored completion")
+    defined = {**_reward_metrics(scored), **_answer_metrics(scored), **_completion_metrics(scored)}
+    return {name: value for name, value in defined.items() if value is not None}
+
+
+def _reward_metrics(scored: Sequence[ScoredGroup]) -> Mapping[str, float | None]:
+    rewards = [reward for group in scored for reward in group.rewards]
+    metrics: dict[str, float | None] = {}
+    for term in rewards[0].parts:
+        scores = [reward.parts[term] for reward in rewards]
+        metrics[f"rewards/{term}/mean"] = _mean(_present(scores))
+        metrics[f"rewards/abstained/{term}"] = float(scores.count(None))
+    totals = _present(reward.total for reward in rewards)
+    return metrics | {
+        "rewards/total/mean": _mean(totals),
+        "rewards/total/std": float(np.std(totals)) if totals else None,
+        "rewards/abstained/total": float(len(rewards) - len(totals)),
+        "rewards/zero_spread/group_fraction": _mean([float(_has_no_spread(group)) for group in scored]),
+    }
+
+
+def _answer_metrics(scored: Sequence[ScoredGroup]) -> Mapping[str, float | None]:
+    statuses = [answer.status for group in scored for answer in group.answers]
+    scores = [_present(answer.score for answer in group.answers) for group in scored]
+    spread = score_spread(scores)
+    counts = {status: float(statuses.count(status)) for status in STATUSES}
+    return {
+        **{f"answers/{status}/count": count for status, count in counts.items()},
+        **{f"answers/{status}/fraction": count / len(statuses) for status, count in counts.items()},
+        "answers/format/fraction": _mean([float(a.has_format) for group in scored for a in group.answers]),
+        "answers/score/mean": _mean([score for row in scores for score in row]),
+        "answers/spread/within": spread.within,
+        "answers/spread/across": spread.across,
+    }
+
+
+def _completion_metrics(scored: Sequence[ScoredGroup]) -> Mapping[str, float | None]:
+    completions = [completion for group in scored for completion in group.group.completions]
+    lengths = [float(completion.token_ids.size) for completion in completions]
+    return {
+        "completions/length/mean": _mean(lengths),
+        "completions/length/max": max(lengths),
+        "completions/truncated/fraction": _mean([float(c.is_truncated) for c in completions]),
+    }
+
+
+def _has_no_spread(group: ScoredGroup) -> bool:
+    """Whether the group teaches nothing: its known totals are all equal, or there is none."""
+    return len(set(_present(reward.total for reward in group.rewards))) <= 1
+
+
+def _present(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None

@@ -1,0 +1,130 @@
+"""Text of a completion -> what it thought, what it answered, and whether that answer is a score.
+
+The one parser: rewards, evaluation and the command line that judges a folder all read scores here, so a
+picture gets the same score wherever it is judged. What counts as a score, answer by answer, on the
+scale 1..5:
+
+=====================================  ============  =======  ==========================================
+completion                             status        score    why
+=====================================  ============  =======  ==========================================
+``<answer>3.5</answer>``               ok            3.5      one decimal number
+``<answer> 4\\n</answer>``              ok            4.0      outer white space means nothing
+``<answer>+4.5</answer>``              ok            4.5      a sign is part of a number
+``<answer>2</answer><answer>3</answer>``  ok         3.0      the last complete block is the answer
+``<answer>-1.2</answer>``              out_of_range  -1.2     the sign is kept, never dropped
+``<answer>.5</answer>``                out_of_range  0.5      a leading dot is one half, never "5"
+``<answer>0.20</answer>``              out_of_range  0.2      kept beside the status, never clipped
+``<answer>4/5</answer>``               no_number     None     a fraction is not read as "4"
+``<answer>1,5</answer>``               no_number     None     a comma may mean decimals or thousands
+``<answer>5.</answer>``                no_number     None     a dot needs digits behind it
+``<answer>4e0</answer>``               no_number     None     no exponents, "inf" or "nan"
+``<answer>1234567</answer>``           no_number     None     more than six digits before the dot
+``<answer>Quality 2: 3.7</answer>``    no_number     None     text around a number makes it ambiguous
+``<answer>4.2 out of 5</answer>``      no_number     None     likewise
+``<answer></answer>``                  no_number     None     an empty answer
+``28 mm lens, about 4.2``              no_tag        None     numbers outside the tags are prose
+``<answer>3.5``                        no_tag        None     a cut answer may be a cut number
+=====================================  ============  =======  ==========================================
+
+No status ever comes with a default or a random score. Tags are case-sensitive.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from rollout.types import RolloutGroup, Scale
+
+Status = Literal["ok", "no_tag", "no_number", "out_of_range"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+FormatMode = Literal["strict", "tolerant", "number"]
+
+_TAG = r"</?(?:think|answer)>"
+_PUBLISHED_SHAPE = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>", re.DOTALL)
+_SHAPE = re.compile(rf"\s*<think>(?:(?!{_TAG}).)*</think>\s*<answer>(?:(?!{_TAG}).)*</answer>\s*", re.DOTALL)
+# A block starts at the opening tag nearest to its end, so that prose which merely mentions the tag
+# ("I will put it in <answer> tags") does not swallow the real answer.
+_ANSWER = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL)
+_THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
+# Six digits before the dot hold every scale in use and keep a runaway literal from overflowing a variance.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,6}(?:\.[0-9]+)?|\.[0-9]+)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParsedAnswer:
+    """What one completion says."""
+
+    think: str | None
+    """Text of the first think block; None without one."""
+    answer: str | None
+    """Text of the last complete answer block, white space included; None without one."""
+    score: float | None
+    """The number answered, also when it lies outside the scale; None when there is none."""
+    status: Status
+    has_format: bool
+    """Whether the whole text is one think block and then one answer block (mode "tolerant")."""
+
+
+def parse(text: str, *, scale: Scale) -> ParsedAnswer:
+    """Read a completion by the table above; ``scale`` (ends included) decides what is out of range."""
+    think = _THINK.search(text)
+    answers = _ANSWER.findall(text)
+    answer: str | None = answers[-1] if answers else None
+    score = None if answer is None else read_number(answer)
+    return ParsedAnswer(
+        think=think.group(1) if think else None,
+        answer=answer,
+        score=score,
+        status=_status(answer, score, scale),
+        has_format=matches_format(text, mode="tolerant"),
+    )
+
+
+def parse_group(group: RolloutGroup) -> tuple[ParsedAnswer, ...]:
+    """Every completion of a group, in order, read on the scale of the group's label."""
+    return tuple(parse(c.text, scale=group.prompt.reference.scale) for c in group.completions)
+
+
+def check_scale(groups: Sequence[RolloutGroup], *, scale: Scale) -> None:
+    """Refuse labels on another scale than the declared one.
+
+    Raises:
+        ValueError: Names the first such prompt.
+    """
+    for group in groups:
+        if group.prompt.reference.scale != scale:
+            raise ValueError(
+                f"prompt {group.prompt.prompt_id!r} of {group.prompt.source!r} has a label on "
+                f"{group.prompt.reference.scale}, the run declares {scale}; map its labels to that scale"
+            )
+
+
+def read_number(text: str) -> float | None:
+    """The decimal number that ``text`` is, outer white space aside; None when it is anything else."""
+    literal = text.strip()
+    return float(literal) if _NUMBER.fullmatch(literal) else None
+
+
+def matches_format(text: str, *, mode: FormatMode) -> bool:
+    """Whether a completion has the think/answer shape.
+
+    strict: the published expression, which allows no outer white space but lets repeated or nested tags
+    through. tolerant: outer white space allowed, exactly one think block, then exactly one answer block,
+    and no tag anywhere else. number: tolerant, and the answer is a number (in range or not). An answer
+    to a prompt that asks for no thinking has no think block and fails all three.
+    """
+    if mode == "strict":
+        return _PUBLISHED_SHAPE.fullmatch(text) is not None
+    if _SHAPE.fullmatch(text) is None:
+        return False
+    return mode == "tolerant" or read_number(_ANSWER.findall(text)[-1]) is not None
+
+
+def _status(answer: str | None, score: float | None, scale: Scale) -> Status:
+    if answer is None:
+        return "no_tag"
+    if score is None:
+        return "no_number"
+    return "ok" if score in scale else "out_of_range"

@@ -1,0 +1,27 @@
+"""What scoring produces."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rewards.tags import ParsedAnswer
+from rollout.types import RolloutGroup
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reward:
+    """One completion's reward and the parts it was made of."""
+
+    total: float | None
+    """None when the completion cannot be compared with its siblings; it then takes no part in the
+    statistics of its group and gets no credit."""
+    parts: Mapping[str, float | None]
+    """Unweighted score by term; None where a term abstained."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoredGroup:
+    """A rollout group with one reward and one parsed answer per completion, in the same order."""
+
+    group: RolloutGroup
+    rewards: tuple[Reward, ...]
+    answers: tuple[ParsedAnswer, ...]

@@ -1,0 +1,74 @@
+"""Small, complete values for tests: prompts, completions, groups."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rewards.tags import parse_group
+from rewards.types import Reward, ScoredGroup
+from rollout.types import Completion, FinishReason, Media, Message, Opinion, Prompt, RolloutGroup, Scale
+
+ONE_TO_FIVE = Scale(minimum=1.0, maximum=5.0)
+
+
+def make_prompt(
+    prompt_id: str = "picture-0",
+    *,
+    opinion: float = 3.0,
+    scale: Scale = ONE_TO_FIVE,
+    source: str = "photographs",
+    content_id: str = "scene-0",
+    media: Media | None = None,
+) -> Prompt:
+    """A scoring question, without a picture unless one is given."""
+    question = "How good is this picture?"
+    content = (question,) if media is None else (media, question)
+    return Prompt(
+        prompt_id=prompt_id,
+        messages=(Message(role="user", content=content),),
+        reference=Opinion(score=opinion, scale=scale),
+        source=source,
+        content_id=content_id,
+    )
+
+
+def make_answer(score: float | str) -> str:
+    """A well-formed completion text that answers ``score``."""
+    return f"<think>sharp enough</think><answer>{score}</answer>"
+
+
+def make_completion(
+    text: str,
+    *,
+    num_tokens: int | None = None,
+    finish_reason: FinishReason = "stop",
+    policy_version: int = 0,
+) -> Completion:
+    """A completion with one token per byte of ``text`` (or ``num_tokens``), each at -1 nat."""
+    size = len(text.encode()) if num_tokens is None else num_tokens
+    return Completion(
+        text=text,
+        token_ids=np.arange(size, dtype=np.int32),
+        logprobs=np.full(size, -1.0, dtype=np.float32),
+        finish_reason=finish_reason,
+        policy_version=policy_version,
+    )
+
+
+def make_group(texts: Sequence[str], *, prompt: Prompt | None = None) -> RolloutGroup:
+    """One completion per text, all to the same prompt."""
+    return RolloutGroup(
+        prompt=make_prompt() if prompt is None else prompt,
+        completions=tuple(make_completion(text) for text in texts),
+        prompt_token_ids=np.arange(4, dtype=np.int32),
+    )
+
+
+def make_scored_group(totals: Sequence[float | None], *, group: RolloutGroup | None = None) -> ScoredGroup:
+    """A group whose completions earned ``totals`` from a single term called "term"."""
+    members = make_group([make_answer(3) for _ in totals]) if group is None else group
+    return ScoredGroup(
+        group=members,
+        rewards=tuple(Reward(total=total, parts={"term": total}) for total in totals),
+        answers=parse_group(members),
+    )

@@ -1,0 +1,135 @@
+"""What a completion is read as."""
+
+import pytest
+
+from rewards.tags import STATUSES, FormatMode, check_scale, matches_format, parse, read_number
+from rollout.types import Scale
+from tests.builders import ONE_TO_FIVE, make_answer, make_group, make_prompt
+
+STRICT: FormatMode = "strict"
+TOLERANT: FormatMode = "tolerant"
+NUMBER: FormatMode = "number"
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "score"),
+    [
+        ("<answer>3.5</answer>", "ok", 3.5),
+        ("<answer> 4\n</answer>", "ok", 4.0),
+        ("<answer>+4.5</answer>", "ok", 4.5),
+        ("<answer>1</answer>", "ok", 1.0),
+        ("<answer>5.00</answer>", "ok", 5.0),
+        ("<answer>2</answer> or <answer>3</answer>", "ok", 3.0),
+        ("<answer>2</answer> or <answer>3", "ok", 2.0),
+        ("I use <answer> tags: <answer>3.5</answer>", "ok", 3.5),
+        ("<answer>3.3333333333333333</answer>", "ok", 10 / 3),
+        ("<answer>-1.2</answer>", "out_of_range", -1.2),
+        ("<answer>.5</answer>", "out_of_range", 0.5),
+        ("<answer>0.20</answer>", "out_of_range", 0.2),
+        ("<answer>999999</answer>", "out_of_range", 999999.0),
+        ("<answer>4/5</answer>", "no_number", None),
+        ("<answer>1,5</answer>", "no_number", None),
+        ("<answer>5.</answer>", "no_number", None),
+        ("<answer>4e0</answer>", "no_number", None),
+        ("<answer>nan</answer>", "no_number", None),
+        ("<answer>inf</answer>", "no_number", None),
+        ("<answer>1234567</answer>", "no_number", None),
+        ("<answer>٣</answer>", "no_number", None),
+        ("<answer>- 3</answer>", "no_number", None),
+        ("<answer>**3.5**</answer>", "no_number", None),
+        ("<answer>Quality 2: 3.7</answer>", "no_number", None),
+        ("<answer>4.2 out of 5</answer>", "no_number", None),
+        ("<answer></answer>", "no_number", None),
+        ("<answer>2</answer><answer>unsure</answer>", "no_number", None),
+        ("28 mm lens, about 4.2", "no_tag", None),
+        ("<answer>3.5", "no_tag", None),
+        ("<Answer>3.5</Answer>", "no_tag", None),
+        ("", "no_tag", None),
+    ],
+)
+def test_an_answer_is_read_by_the_published_policy(text: str, status: str, score: float | None) -> None:
+    parsed = parse(text, scale=ONE_TO_FIVE)
+    assert parsed.status == status
+    assert parsed.score == pytest.approx(score)
+
+
+def test_the_declared_scale_decides_what_is_out_of_range() -> None:
+    assert parse("<answer>0.25</answer>", scale=Scale(minimum=0, maximum=1)).status == "ok"
+
+
+def test_the_raw_texts_are_kept() -> None:
+    parsed = parse("<think> grainy </think><answer> 4/5 </answer>", scale=ONE_TO_FIVE)
+    assert (parsed.think, parsed.answer) == (" grainy ", " 4/5 ")
+
+
+def test_a_missing_think_block_is_none_and_the_score_still_counts() -> None:
+    parsed = parse("<answer>3</answer>", scale=ONE_TO_FIVE)
+    assert (parsed.think, parsed.score, parsed.has_format) == (None, 3.0, False)
+
+
+def test_parsing_twice_gives_the_same_even_without_an_answer() -> None:
+    assert parse("no idea", scale=ONE_TO_FIVE) == parse("no idea", scale=ONE_TO_FIVE)
+
+
+def test_every_status_is_named_once() -> None:
+    assert STATUSES == ("ok", "no_tag", "no_number", "out_of_range")
+
+
+def test_a_long_runaway_literal_is_no_number() -> None:
+    assert read_number("9" * 400) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "passes"),
+    [
+        ("<think>a</think><answer>3</answer>", True),
+        ("<think>a\nb</think>\n \n<answer>3</answer>", True),
+        ("<think></think><answer></answer>", True),
+        ("<think>a</think><answer>2</answer><answer>3</answer>", True),
+        (" <think>a</think><answer>3</answer>", False),
+        ("<think>a</think><answer>3</answer>\n", False),
+        ("<think>a</think> so <answer>3</answer>", False),
+        ("<answer>3</answer>", False),
+        ("<think>a</think><answer>3", False),
+        ("3", False),
+    ],
+)
+def test_strict_format_passes_and_fails_what_the_published_expression_does(
+    text: str, *, passes: bool
+) -> None:
+    assert matches_format(text, mode=STRICT) is passes
+
+
+@pytest.mark.parametrize(
+    ("text", "passes"),
+    [
+        ("<think>a</think><answer>3</answer>", True),
+        ("\n<think>a</think>\n<answer>3</answer>\n", True),
+        ("<think></think><answer></answer>", True),
+        ("<think>a < b > c</think><answer>good</answer>", True),
+        ("<think>a</think><answer>2</answer><answer>3</answer>", False),
+        ("<think>a</think><think>b</think><answer>3</answer>", False),
+        ("<think>a<think>b</think><answer>3</answer>", False),
+        ("<think>I use <answer> tags</think><answer>3</answer>", False),
+        ("<think>a</think> so <answer>3</answer>", False),
+        ("<think>a</think><answer>3</answer> done", False),
+        ("<answer>3</answer><think>a</think>", False),
+        ("<answer>3</answer>", False),
+    ],
+)
+def test_tolerant_format_wants_one_block_of_each_and_nothing_else(text: str, *, passes: bool) -> None:
+    assert matches_format(text, mode=TOLERANT) is passes
+
+
+@pytest.mark.parametrize(
+    ("answer", "passes"),
+    [("3", True), (" 3.5 ", True), ("0.2", True), ("", False), ("good", False), ("4/5", False)],
+)
+def test_number_format_also_wants_a_number_in_range_or_not(answer: str, *, passes: bool) -> None:
+    assert matches_format(make_answer(answer), mode=NUMBER) is passes
+
+
+def test_a_label_on_another_scale_is_refused_by_name() -> None:
+    stranger = make_prompt("p7", opinion=0.25, scale=Scale(minimum=0, maximum=1), source="aesthetics")
+    with pytest.raises(ValueError, match="'p7' of 'aesthetics'"):
+        check_scale([make_group(["x"], prompt=stranger)], scale=ONE_TO_FIVE)
