@@ -1,0 +1,26 @@
+"""Rows in, prompts out: one module per data set, found by its config's ``kind``. May import: ``conf``."""
+
+from collections.abc import Callable
+from typing import Any
+
+from conf.data import DataConfig
+from rollout.datasets.base import Data
+from rollout.datasets.opinion_score import build_opinion_score
+from rollout.datasets.photo_distortions import build_photo_distortions
+
+DATASETS: dict[str, Callable[[Any], Data]] = {
+    "photo_distortions": build_photo_distortions,
+    "opinion_score": build_opinion_score,
+}
+"""``data.kind`` -> builder; each takes its own section of ``conf/data.py``."""
+
+
+def build_data(config: DataConfig) -> Data:
+    """The splits and demonstrations a run asks for.
+
+    Raises:
+        ValueError: Nothing is registered for the kind, or the data set has problems (all listed).
+    """
+    if config.kind not in DATASETS:
+        raise ValueError(f"no data set for data.kind={config.kind!r}; known: {', '.join(DATASETS)}")
+    return DATASETS[config.kind](config)

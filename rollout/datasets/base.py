@@ -1,0 +1,75 @@
+"""What every data set offers: prompts by index, and demonstrations for the supervised phases.
+
+Random access instead of iteration: ``rollout/prompts.py`` decides the order, as a pure function of seed and
+step, so a resumed run needs no data-loader state.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from conf.data import ScaleConfig
+from rollout.types import Demonstration, Prompt, Scale
+
+
+class Dataset(Protocol):
+    """One split of a labelled data set."""
+
+    @property
+    def source(self) -> str:
+        """What logs call the data set; each prompt carries its own ``source`` for the metrics."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of prompts."""
+        ...
+
+    def prompt(self, index: int) -> Prompt:
+        """The prompt at ``index``, the same one every time.
+
+        Raises:
+            IndexError: ``index`` is not in ``0 <= index < len(self)``.
+        """
+        ...
+
+
+class Demonstrations(Protocol):
+    """Supervised examples of one phase."""
+
+    def __len__(self) -> int:
+        """Number of examples; made on the fly they may be many more than anyone trains on."""
+        ...
+
+    def demonstration(self, index: int) -> Demonstration:
+        """The example at ``index``, the same one every time.
+
+        Raises:
+            IndexError: ``index`` is not in ``0 <= index < len(self)``.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Data:
+    """Everything a run trains on and is judged by."""
+
+    train: Dataset
+    test: Dataset
+    warm_up: Demonstrations | None
+    """Dense targets that name what is wrong with a picture; None when the labels do not tell."""
+    cold_start: Demonstrations | None
+    """The answer format, with scores that carry no information."""
+
+
+def declared_scale(config: ScaleConfig) -> Scale:
+    """The scale a config section declares."""
+    return Scale(minimum=config.minimum, maximum=config.maximum)
+
+
+def check_index(index: int, *, size: int, name: str) -> None:
+    """Refuse what a list would refuse, and negative indices too.
+
+    Raises:
+        IndexError: ``index`` is not in ``0 <= index < size``.
+    """
+    if not 0 <= index < size:
+        raise IndexError(f"{name} has entries 0..{size - 1}, asked for {index}")

@@ -1,0 +1,70 @@
+"""Prompts in, a folder out that ``opinion_score`` reads and that people can look at.
+
+{"train": Dataset, ...} --> FOLDER/images/train_000000.png ...  FOLDER/train.jsonl ...
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from rollout.datasets.base import Dataset
+from rollout.datasets.questions import rating_question
+from rollout.types import Prompt
+
+IMAGES = "images"
+
+
+def write_folder(splits: Mapping[str, Dataset], *, folder: Path) -> None:
+    """Write every picture and one VisualQuality-R1 jsonl per split; the folder appears whole or not at all.
+
+    Raises:
+        ValueError: The folder exists and is not empty, or a picture is not PNG bytes made on the fly.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} exists and is not an empty folder; choose another one")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        (unfinished / IMAGES).mkdir()
+        for split, dataset in splits.items():
+            _write_split(dataset, split=split, folder=unfinished)
+        # mkdtemp makes private folders; this one is to be looked at.
+        unfinished.chmod(0o755)
+        unfinished.replace(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write_split(dataset: Dataset, *, split: str, folder: Path) -> None:
+    with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as lines:
+        for number, (name, prompt) in enumerate(_named_prompts(dataset, split=split), start=1):
+            (folder / IMAGES / name).write_bytes(_png_bytes(prompt))
+            lines.write(json.dumps(_row(prompt, image=name, number=number), allow_nan=False) + "\n")
+
+
+def _named_prompts(dataset: Dataset, *, split: str) -> Iterator[tuple[str, Prompt]]:
+    for index in range(len(dataset)):
+        yield f"{split}_{index:06d}.png", dataset.prompt(index)
+
+
+def _png_bytes(prompt: Prompt) -> bytes:
+    pictures = list(prompt.media())
+    if len(pictures) != 1 or pictures[0].data is None or not pictures[0].data.startswith(b"\x89PNG"):
+        raise ValueError(
+            f"prompt {prompt.prompt_id} does not hold exactly one picture made on the fly as PNG bytes"
+        )
+    return pictures[0].data
+
+
+def _row(prompt: Prompt, *, image: str, number: int) -> dict[str, object]:
+    return {
+        "id": number,
+        "dataset_name": prompt.source,
+        "image": [image],
+        "conversations": [
+            {"from": "human", "value": rating_question(prompt.reference.scale)},
+            {"from": "gpt", "value": prompt.reference.score},
+        ],
+    }

@@ -1,0 +1,78 @@
+"""What is wrong with a data set, all of it at once, with file and line."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+MAX_LISTED = 20
+
+ProblemKind = Literal[
+    "missing_file", "missing_folder", "empty_file", "encoding", "columns", "json", "field", "number", "range",
+    "dataset_name", "question", "duplicate", "missing_image", "unreadable_image", "leakage",
+]  # fmt: skip
+
+REMEDIES: dict[ProblemKind, str] = {
+    "missing_file": "correct data.train_labels or data.test_labels",
+    "missing_folder": "correct data.image_folder",
+    "empty_file": "give a label file with at least one row",
+    "encoding": "save the label file as UTF-8",
+    "columns": "declare the right data.label_format, or mend the rows; names may not hold spaces",
+    "json": "write one JSON object per line",
+    "field": "write the row as the format asks; docs/data.md shows an example",
+    "number": "write plain finite decimal numbers",
+    "range": "declare the range the labels are given in, data.label_range.minimum and .maximum",
+    "dataset_name": "name the data set in every row; comparisons and metrics are kept apart by it",
+    "question": "leave the human text empty, or make data.prompt and data.label_range say what the rows say",
+    "duplicate": "keep one row per picture, and renumber ids when files are joined",
+    "missing_image": "correct data.image_folder, or remove the rows",
+    "unreadable_image": "replace the files, or remove the rows",
+    "leakage": "no picture and no reference scene may be in both splits; remove the rows from one",
+}
+"""What to do about each kind."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One thing to mend."""
+
+    kind: ProblemKind
+    where: str
+    """``file:line``, or the file or folder alone."""
+    what: str
+    """What was expected and what came."""
+
+
+class RowError(ValueError):
+    """A row that cannot be used; the reader of the file adds where."""
+
+    def __init__(self, kind: ProblemKind, what: str) -> None:
+        super().__init__(what)
+        self.kind: ProblemKind = kind
+        self.what = what
+
+
+class DatasetProblems(ValueError):  # noqa: N818 - it is named for what it lists
+    """Everything found wrong before anything was started; ``problems`` has the whole list."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        super().__init__(_message(self.problems))
+
+    def __reduce__(self) -> tuple[type["DatasetProblems"], tuple[tuple[Problem, ...]]]:
+        """Rebuild from the list, not from the message, when crossing processes."""
+        return type(self), (self.problems,)
+
+
+def _message(problems: Sequence[Problem]) -> str:
+    counts = Counter(problem.kind for problem in problems)
+    # Rare kinds first: ten thousand missing pictures must not hide the three wrong labels.
+    ordered = sorted(problems, key=lambda problem: counts[problem.kind])
+    listed = [f"  {problem.where}: {problem.what}" for problem in ordered[:MAX_LISTED]]
+    if len(problems) > MAX_LISTED:
+        listed.append(f"  ... and {len(problems) - MAX_LISTED} more")
+    remedies = [f"  {kind} ({count}): {REMEDIES[kind]}" for kind, count in counts.items()]
+    plural = "problem" if len(problems) == 1 else "problems"
+    return "\n".join(
+        [f"{len(problems)} {plural} in the data; nothing was started.", *listed, "What to do:", *remedies]
+    )

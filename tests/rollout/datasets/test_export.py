@@ -1,0 +1,116 @@
+"""A folder written and read back."""
+
+from pathlib import Path
+
+import pytest
+
+from conf.data import OpinionScoreConfig, PhotoDistortionsConfig, ScaleConfig
+from rollout.datasets.base import Data, Dataset
+from rollout.datasets.export import write_folder
+from rollout.datasets.opinion_score import build_opinion_score
+from rollout.datasets.photo_distortions import build_photo_distortions
+from rollout.types import Media, Message, Opinion, Prompt, Scale
+
+SCALE = ScaleConfig(minimum=1, maximum=5)
+
+
+class _OnePath:
+    """A data set whose picture is a file."""
+
+    source = "paths"
+
+    def __len__(self) -> int:
+        return 1
+
+    def prompt(self, index: int) -> Prompt:
+        del index
+        return Prompt(
+            prompt_id="p",
+            messages=(Message(role="user", content=(Media(kind="image", path="a.png"), "?")),),
+            reference=Opinion(score=1.0, scale=Scale(minimum=1, maximum=5)),
+            source=self.source,
+            content_id="c",
+        )
+
+
+def _photos() -> Data:
+    config = PhotoDistortionsConfig(
+        kind="photo_distortions",
+        scale=SCALE,
+        crop_size=28,
+        num_train=6,
+        num_test=4,
+        prompt="visualquality_r1",
+        data_seed=0,
+    )
+    return build_photo_distortions(config)
+
+
+def _read(folder: Path) -> Data:
+    config = OpinionScoreConfig(
+        kind="opinion_score",
+        scale=SCALE,
+        image_folder=str(folder / "images"),
+        train_labels=str(folder / "train.jsonl"),
+        test_labels=str(folder / "test.jsonl"),
+        label_format="visualquality_r1",
+        label_range=SCALE,
+        higher_is_better=True,
+        prompt="visualquality_r1",
+    )
+    return build_opinion_score(config)
+
+
+def _scores(dataset: Dataset) -> list[float]:
+    return [dataset.prompt(index).reference.score for index in range(len(dataset))]
+
+
+def _what_is_shown(dataset: Dataset) -> list[tuple[str, str | Media, bytes]]:
+    shown = []
+    for index in range(len(dataset)):
+        prompt = dataset.prompt(index)
+        (media,) = prompt.media()
+        picture = media.data if media.path is None else Path(media.path).read_bytes()
+        assert picture is not None
+        shown.append((prompt.source, prompt.messages[0].content[1], picture))
+    return shown
+
+
+def _write(folder: Path, photos: Data) -> None:
+    write_folder({"train": photos.train, "test": photos.test}, folder=folder)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_written_folder_reads_back_the_same(split: str, tmp_path: Path) -> None:
+    photos = _photos()
+    _write(tmp_path / "photos", photos)
+    read = _read(tmp_path / "photos")
+    written, back = {"train": (photos.train, read.train), "test": (photos.test, read.test)}[split]
+    assert _what_is_shown(back) == _what_is_shown(written)
+    assert _scores(back) == pytest.approx(_scores(written), rel=1e-15)
+
+
+def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    _write(folder, _photos())
+    assert sorted(entry.name for entry in folder.iterdir()) == ["images", "test.jsonl", "train.jsonl"]
+
+
+def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep me")
+    with pytest.raises(ValueError, match="exists and is not an empty folder"):
+        _write(tmp_path, _photos())
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "photos").write_text("a file")
+    with pytest.raises(ValueError, match="exists and is not an empty folder"):
+        _write(tmp_path / "photos", _photos())
+
+
+def test_a_failure_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="does not hold exactly one picture made on the fly"):
+        write_folder({"train": _photos().train, "test": _OnePath()}, folder=tmp_path / "photos")
+    assert list(tmp_path.iterdir()) == []

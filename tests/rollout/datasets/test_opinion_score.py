@@ -1,0 +1,231 @@
+"""Label files and pictures of every condition: what is mapped how, and everything that is refused."""
+
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conf.data import OpinionScoreConfig
+from rollout.datasets.opinion_score import build_opinion_score, rescale
+from rollout.datasets.problems import MAX_LISTED, REMEDIES, DatasetProblems, Problem, ProblemKind
+from rollout.datasets.questions import rating_question
+from rollout.types import Scale
+
+ONE_TO_FIVE = {"minimum": 1.0, "maximum": 5.0}
+TRAIN = ("i1.png a.png 4.0 0.5", "i1.png b.png 2.0 0.5")
+TEST = ("i2.png c.png 3.0 0.5",)
+
+
+def _pictures(folder: Path, *names: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number, name in enumerate(names):
+        Image.fromarray(np.full((30, 40, 3), number, dtype=np.uint8)).save(folder / name)
+    return folder
+
+
+def _config(
+    tmp_path: Path,
+    *,
+    train: Sequence[str] = TRAIN,
+    test: Sequence[str] = TEST,
+    changes: Mapping[str, object] | None = None,
+) -> OpinionScoreConfig:
+    """A folder with three pictures and two label files, as given."""
+    images = _pictures(tmp_path / "images", "a.png", "b.png", "c.png")
+    for name, lines in (("train", train), ("test", test)):
+        (tmp_path / name).write_text("".join(line + "\n" for line in lines))
+    values: dict[str, object] = {
+        "kind": "opinion_score",
+        "scale": ONE_TO_FIVE,
+        "image_folder": str(images),
+        "train_labels": str(tmp_path / "train"),
+        "test_labels": str(tmp_path / "test"),
+        "label_format": "kadid",
+        "label_range": ONE_TO_FIVE,
+        "higher_is_better": True,
+        "prompt": "visualquality_r1",
+    }
+    return OpinionScoreConfig.model_validate({**values, **(changes or {})})
+
+
+def _problems(config: OpinionScoreConfig) -> list[tuple[ProblemKind, str]]:
+    """Kind and place (``file:line`` without folders) of each problem."""
+    with pytest.raises(DatasetProblems) as caught:
+        build_opinion_score(config)
+    return [(problem.kind, Path(problem.where).name) for problem in caught.value.problems]
+
+
+def _json_line(image: str, label: float, *, row_id: int | None = None, question: str = "") -> str:
+    turns = [{"from": "human", "value": question}, {"from": "gpt", "value": label}]
+    return json.dumps({"id": row_id, "dataset_name": "mine", "image": image, "conversations": turns})
+
+
+def _json_config(tmp_path: Path, *, train: Sequence[str]) -> OpinionScoreConfig:
+    test = [_json_line("c.png", 3.0)]
+    return _config(tmp_path, train=train, test=test, changes={"label_format": "visualquality_r1"})
+
+
+def test_a_row_becomes_a_prompt(tmp_path: Path) -> None:
+    prompt = build_opinion_score(_config(tmp_path)).train.prompt(1)
+    (media,) = prompt.media()
+    assert (prompt.prompt_id, prompt.source, prompt.content_id) == ("KADID-10K/b.png", "KADID-10K", "i1.png")
+    assert (prompt.reference.score, prompt.reference.std) == (2.0, 0.5)
+    assert media.path == str(tmp_path / "images" / "b.png")
+
+
+def test_both_splits_have_their_rows(tmp_path: Path) -> None:
+    data = build_opinion_score(_config(tmp_path))
+    assert (len(data.train), len(data.test)) == (2, 1)
+
+
+def test_opinion_scores_offer_no_warm_up(tmp_path: Path) -> None:
+    assert build_opinion_score(_config(tmp_path)).warm_up is None
+
+
+def test_the_cold_start_shows_the_format_on_every_training_picture(tmp_path: Path) -> None:
+    cold_start = build_opinion_score(_config(tmp_path)).cold_start
+    assert cold_start is not None
+    shown = [cold_start.demonstration(index) for index in range(len(cold_start))]
+    assert [example.prompt.prompt_id for example in shown] == ["KADID-10K/a.png", "KADID-10K/b.png"]
+    assert all(example.target.startswith("<think>") for example in shown)
+    assert shown[0].target != shown[1].target
+
+
+@pytest.mark.parametrize("index", [-1, 2])
+def test_an_index_outside_the_split_is_an_error(index: int, tmp_path: Path) -> None:
+    with pytest.raises(IndexError, match=r"KADID-10K has entries 0\.\.1"):
+        build_opinion_score(_config(tmp_path)).train.prompt(index)
+
+
+def test_kadids_first_label_maps_to_the_published_value(tmp_path: Path) -> None:
+    config = _config(tmp_path, changes={"label_range": {"minimum": 1.0, "maximum": 4.93}})
+    assert rescale(4.57, std=None, config=config).score == 4.633587786259543
+
+
+def test_the_spread_over_raters_is_scaled_like_the_label(tmp_path: Path) -> None:
+    config = _config(tmp_path, changes={"label_range": {"minimum": 0.0, "maximum": 100.0}})
+    assert rescale(50.0, std=10.0, config=config).std == pytest.approx(0.4)
+
+
+def test_difference_scores_are_turned_round(tmp_path: Path) -> None:
+    changes = {"label_range": {"minimum": 0.0, "maximum": 1.0}, "higher_is_better": False}
+    config = _config(tmp_path, changes=changes)
+    assert [rescale(label, std=None, config=config).score for label in (0.0, 0.25, 1.0)] == [5.0, 4.0, 1.0]
+
+
+def test_a_label_a_rounding_error_outside_its_range_is_taken(tmp_path: Path) -> None:
+    changes = {"label_range": {"minimum": 0.0, "maximum": 100.0}}
+    data = build_opinion_score(_config(tmp_path, train=["r.png a.png 100.00000000000001 1"], changes=changes))
+    assert data.train.prompt(0).reference.score == 5.0
+
+
+@pytest.mark.parametrize("label", ["0.25", "5.01", "-3"])
+def test_a_label_outside_its_range_is_refused(label: str, tmp_path: Path) -> None:
+    assert _problems(_config(tmp_path, train=[f"i1.png a.png {label} 0.1"])) == [("range", "train:1")]
+
+
+def test_a_missing_label_file_is_refused(tmp_path: Path) -> None:
+    config = _config(tmp_path, changes={"train_labels": str(tmp_path / "gone")})
+    assert _problems(config) == [("missing_file", "gone")]
+
+
+def test_an_empty_label_file_is_refused(tmp_path: Path) -> None:
+    assert _problems(_config(tmp_path, test=[])) == [("empty_file", "test")]
+
+
+def test_a_missing_image_folder_is_one_problem_not_one_per_row(tmp_path: Path) -> None:
+    config = _config(tmp_path, changes={"image_folder": str(tmp_path / "gone")})
+    assert _problems(config) == [("missing_folder", "gone")]
+
+
+def test_missing_pictures_are_listed_with_their_lines(tmp_path: Path) -> None:
+    config = _config(tmp_path, train=[*TRAIN, "i1.png x.png 3 0", "i1.png y.png 3 0"])
+    assert _problems(config) == [("missing_image", "train:3"), ("missing_image", "train:4")]
+
+
+def test_a_corrupt_picture_is_listed_with_file_and_line(tmp_path: Path) -> None:
+    config = _config(tmp_path)
+    picture = tmp_path / "images" / "b.png"
+    picture.write_bytes(picture.read_bytes()[:-30])
+    assert _problems(config) == [("unreadable_image", "train:2")]
+
+
+def test_a_picture_too_long_for_the_model_is_listed(tmp_path: Path) -> None:
+    config = _config(tmp_path)
+    Image.new("RGB", (201, 1)).save(tmp_path / "images" / "c.png")
+    assert _problems(config) == [("unreadable_image", "test:1")]
+
+
+def test_a_picture_labelled_twice_is_refused(tmp_path: Path) -> None:
+    config = _config(tmp_path, train=[*TRAIN, "i1.png ./a.png 3.0 0.1"])
+    assert _problems(config) == [("duplicate", "train:3")]
+
+
+def test_an_id_used_twice_is_refused(tmp_path: Path) -> None:
+    lines = [_json_line("a.png", 3.0, row_id=1), _json_line("b.png", 3.0, row_id=1)]
+    assert _problems(_json_config(tmp_path, train=lines)) == [("duplicate", "train:2")]
+
+
+def test_rows_without_ids_are_taken(tmp_path: Path) -> None:
+    config = _json_config(tmp_path, train=[_json_line("a.png", 3.0), _json_line("b.png", 3.0)])
+    assert build_opinion_score(config).train.source == "mine"
+
+
+def test_a_picture_in_both_splits_is_refused(tmp_path: Path) -> None:
+    assert _problems(_config(tmp_path, test=["i9.png ./a.png 3.0 0.1"])) == [("leakage", "test:1")]
+
+
+def test_a_scene_in_both_splits_is_refused(tmp_path: Path) -> None:
+    assert _problems(_config(tmp_path, test=["i1.png c.png 3.0 0.1"])) == [("leakage", "test:1")]
+
+
+def test_a_row_that_asks_another_question_is_refused(tmp_path: Path) -> None:
+    lines = [_json_line("a.png", 3.0, question="How beautiful is this picture, from 1 to 5?")]
+    assert _problems(_json_config(tmp_path, train=lines)) == [("question", "train:1")]
+
+
+@pytest.mark.parametrize("top", [5.0, 10.0])
+def test_a_row_may_ask_in_the_numbers_of_its_labels_or_of_the_scale(top: float, tmp_path: Path) -> None:
+    question = rating_question(Scale(minimum=1.0, maximum=top))
+    config = _json_config(tmp_path, train=[_json_line("a.png", 3.0, question="<image>" + question)])
+    config = config.model_copy(update={"scale": config.scale.model_copy(update={"maximum": 10.0})})
+    assert build_opinion_score(config).train.prompt(0).reference.score == 5.5
+
+
+def test_everything_wrong_is_listed_at_once(tmp_path: Path) -> None:
+    train = ["i1.png a.png 9.0 0.1", "i1.png b.png", "i1.png x.png 3.0 0.1", "i1.png c.png nan 0.1"]
+    found = _problems(_config(tmp_path, train=train, test=["i2.png c.png 3.0 0.1", "i2.png c.png 3.0 0.1"]))
+    assert sorted(found) == [
+        ("columns", "train:2"),
+        ("duplicate", "test:2"),
+        ("missing_image", "train:3"),
+        ("number", "train:4"),
+        ("range", "train:1"),
+    ]
+
+
+def test_the_message_names_file_and_line_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DatasetProblems, match="1 problem in the data; nothing was started") as caught:
+        build_opinion_score(_config(tmp_path, train=["i1.png a.png 0.25 0.1"]))
+    message = str(caught.value)
+    assert f"{tmp_path / 'train'}:1: label 0.25 of a.png lies outside data.label_range 1..5" in message
+    assert f"range (1): {REMEDIES['range']}" in message
+
+
+def test_a_long_list_is_cut_and_counted_with_rare_kinds_first() -> None:
+    many = [Problem(kind="missing_image", where=f"labels:{line}", what="no picture") for line in range(500)]
+    rare = Problem(kind="number", where="labels:501", what="score 'x' is not a finite number")
+    lines = str(DatasetProblems([*many, rare])).splitlines()
+    assert lines[1] == "  labels:501: score 'x' is not a finite number"
+    assert lines[MAX_LISTED + 1] == f"  ... and {501 - MAX_LISTED} more"
+    assert f"  missing_image (500): {REMEDIES['missing_image']}" in lines
+
+
+def test_the_list_survives_the_way_between_processes() -> None:
+    problems = DatasetProblems([Problem(kind="number", where="labels:1", what="bad")])
+    back = pickle.loads(pickle.dumps(problems))
+    assert (back.problems, str(back)) == (problems.problems, str(problems))
