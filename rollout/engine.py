@@ -1,0 +1,209 @@
+"""The vLLM engine behind a small door: text and pictures in, sampled tokens with log-probs out.
+
+Everything Arbiter needs of vLLM is here and in ``rollout/weights/vllm_*.py``, so that an upgrade is these files.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from vllm import SamplingParams
+from vllm.config.weight_transfer import WeightTransferConfig
+from vllm.distributed.weight_transfer.base import WeightTransferInitRequest, WeightTransferUpdateRequest
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.inputs import TextPrompt
+from vllm.outputs import CompletionOutput, RequestOutput
+from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.output_processor import RequestOutputCollector
+
+from conf.schema import SamplingConfig
+from rollout.families.base import EngineInput
+from rollout.types import FinishReason
+from rollout.worker_types import EngineOptions
+
+BAN = -100.0
+"""vLLM's strongest logit bias: e^-100 is nothing beside any other token."""
+CPU_BATCHED_TOKENS = 4096
+"""Prompt tokens one CPU forward pass may hold."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineRequest:
+    """One prompt to be completed ``num_completions`` times."""
+
+    request_id: str
+    prompt: EngineInput
+    num_completions: int
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineCompletion:
+    """One sampled sequence; both arrays are ``[T]``."""
+
+    token_ids: NDArray[np.int32]
+    logprobs: NDArray[np.float32]
+    finish_reason: FinishReason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineOutput:
+    """What came of one request."""
+
+    prompt_token_ids: NDArray[np.int32]
+    """``[P]``, media placeholders expanded by vLLM."""
+    completions: tuple[EngineCompletion, ...]
+
+
+class VllmEngine:
+    """One asynchronous vLLM engine."""
+
+    def __init__(self, options: EngineOptions, *, processor_options: Mapping[str, int]) -> None:
+        self._engine = AsyncLLM.from_engine_args(_engine_args(options, processor_options))
+        # Held while a batch is handed over and while weights change: one would resume what the other paused.
+        self._admission = asyncio.Lock()
+
+    async def generate(
+        self,
+        requests: Sequence[EngineRequest],
+        *,
+        sampling: SamplingConfig,
+        banned_token_ids: Sequence[int],
+    ) -> list[EngineOutput]:
+        """Complete a batch; outputs come in the order of ``requests``.
+
+        The scheduler is held until the whole batch has been handed over: otherwise the arrival times would
+        decide which sequences share a forward pass, and rounding would differ from run to run.
+        """
+        async with self._admission:
+            await self._engine.pause_generation(mode="keep", clear_cache=False)
+            streams = [
+                await self._engine.add_request(
+                    request.request_id,
+                    _engine_prompt(request.prompt),
+                    _sampling_params(request, sampling, banned_token_ids),
+                )
+                for request in requests
+            ]
+            await self._engine.resume_generation()
+        return list(await asyncio.gather(*(_collect(stream) for stream in streams)))
+
+    async def init_transfer(self, options: Mapping[str, object]) -> None:
+        """Join the learner's weight transfer group; blocks until every member has joined."""
+        await self._engine.init_weight_transfer_engine(WeightTransferInitRequest(init_info=dict(options)))
+
+    async def begin_update(self) -> None:
+        """Let running completions end, hold back new ones, and open a weight update."""
+        await self._admission.acquire()
+        await self._engine.pause_generation(mode="wait", clear_cache=False)
+        await self._engine.start_weight_update()
+
+    async def receive(self, update: Mapping[str, object]) -> None:
+        """Receive one update request's tensors, between ``begin_update`` and ``finish_update``."""
+        await self._engine.update_weights(WeightTransferUpdateRequest(update_info=dict(update)))
+
+    async def finish_update(self) -> None:
+        """Close the update, drop everything computed from old weights, and generate again."""
+        await self._engine.finish_weight_update()
+        await self.drop_caches()
+        await self._engine.resume_generation()
+        self._admission.release()
+
+    async def drop_caches(self) -> None:
+        """Forget keys and values, image embeddings and processed pixels.
+
+        vLLM finds image embeddings by the picture's hash, so they outlive the vision tower that made them.
+        """
+        await self._engine.reset_prefix_cache()
+        await self._engine.reset_encoder_cache()
+        await self._engine.reset_mm_cache()
+
+    async def sleep(self) -> None:
+        """Give weights and cache memory to a learner on the same GPU (level 1: weights wait in host memory)."""
+        await self._engine.sleep(level=1)
+
+    async def wake_up(self) -> None:
+        """Take the memory back."""
+        await self._engine.wake_up()
+
+    async def check_health(self) -> None:
+        """Raise when the engine's process has died."""
+        await self._engine.check_health()
+
+    def close(self) -> None:
+        """End the engine's child processes."""
+        self._engine.shutdown()
+
+
+def _engine_args(options: EngineOptions, processor_options: Mapping[str, int]) -> AsyncEngineArgs:
+    rollout = options.rollout
+    return AsyncEngineArgs(
+        model=options.folder,
+        dtype=options.dtype,
+        seed=options.seed,
+        max_model_len=rollout.max_model_len,
+        max_num_seqs=rollout.max_concurrent_sequences,
+        tensor_parallel_size=rollout.tensor_parallel,
+        # A tensor-parallel engine takes its GPUs from the run's placement group.
+        distributed_executor_backend="ray" if rollout.tensor_parallel > 1 else None,
+        gpu_memory_utilization=rollout.gpu_memory_fraction,
+        kv_cache_memory_bytes=None if options.on_gpu else int(rollout.kv_cache_gib * 2**30),
+        enforce_eager=rollout.enforce_eager or not options.on_gpu,
+        # On CPU a request's own random generator cannot be wound back after a partial prefill, so prompts go whole.
+        enable_chunked_prefill=None if options.on_gpu else False,
+        max_num_batched_tokens=None if options.on_gpu else max(rollout.max_model_len, CPU_BATCHED_TOKENS),
+        limit_mm_per_prompt={"image": options.max_media_per_prompt, "video": 0},
+        mm_processor_kwargs=dict(processor_options),
+        logprobs_mode="processed_logprobs",
+        enable_sleep_mode=options.transfer_backend == "ipc",
+        weight_transfer_config=WeightTransferConfig(backend=options.transfer_backend),
+        disable_log_stats=True,
+    )
+
+
+def _sampling_params(
+    request: EngineRequest, sampling: SamplingConfig, banned_token_ids: Sequence[int]
+) -> SamplingParams:
+    return SamplingParams(
+        n=request.num_completions,
+        seed=request.seed,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        max_tokens=sampling.max_tokens,
+        logprobs=0,  # the sampled token's own
+        logit_bias=dict.fromkeys(banned_token_ids, BAN),
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def _engine_prompt(prompt: EngineInput) -> TextPrompt:
+    if not prompt.images:
+        return TextPrompt(prompt=prompt.text)
+    return TextPrompt(prompt=prompt.text, multi_modal_data={"image": list(prompt.images)})
+
+
+async def _collect(stream: RequestOutputCollector) -> EngineOutput:
+    output = await stream.get()
+    if not isinstance(output, RequestOutput) or output.prompt_token_ids is None:
+        raise TypeError(f"expected sampled text from vLLM, got {type(output).__name__}")
+    return EngineOutput(
+        prompt_token_ids=np.array(output.prompt_token_ids, dtype=np.int32),
+        completions=tuple(_completion(one) for one in sorted(output.outputs, key=lambda one: one.index)),
+    )
+
+
+def _completion(output: CompletionOutput) -> EngineCompletion:
+    if output.logprobs is None:
+        raise TypeError("vLLM returned no log-probs although they were asked for")
+    pairs = zip(output.token_ids, output.logprobs, strict=True)
+    return EngineCompletion(
+        token_ids=np.array(output.token_ids, dtype=np.int32),
+        logprobs=np.array([at[token].logprob for token, at in pairs], dtype=np.float32),
+        finish_reason=_FINISH_REASONS[str(output.finish_reason)],
+    )
+
+
+_FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length", "abort": "abort"}

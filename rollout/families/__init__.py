@@ -1,0 +1,21 @@
+"""Model families by name. To add one: a module here, an entry in FAMILIES, a literal in ``conf.machine``."""
+
+from collections.abc import Callable
+
+from conf.machine import ModelConfig
+from rollout.families.base import Family
+
+
+def _qwen2_5_vl(config: ModelConfig, folder: str) -> Family:
+    from rollout.families.qwen_vl import QwenVl
+
+    return QwenVl(config, folder=folder)
+
+
+FAMILIES: dict[str, Callable[[ModelConfig, str], Family]] = {"qwen2_5_vl": _qwen2_5_vl}
+"""Builders, so that naming a family does not import transformers."""
+
+
+def build_family(config: ModelConfig, *, folder: str) -> Family:
+    """Return the adapter ``config.family`` names, reading tokenizer and processor from ``folder``."""
+    return FAMILIES[config.family](config, folder)

@@ -1,0 +1,112 @@
+"""One engine and one family: prompts in, rollout groups out. A plain class; ``cluster`` makes it remote."""
+
+import hashlib
+import itertools
+import time
+from collections.abc import Mapping
+
+from conf.machine import ModelConfig
+from rollout.engine import EngineRequest, VllmEngine
+from rollout.families import build_family
+from rollout.types import Completion, RolloutGroup
+from rollout.worker_types import EngineOptions, EngineView, GenerationOrder
+
+
+class RolloutWorker:
+    """Samples groups, and takes new weights in between."""
+
+    def __init__(self, model: ModelConfig, options: EngineOptions) -> None:
+        self._family = build_family(model, folder=options.folder)
+        self._engine = VllmEngine(options, processor_options=self._family.processor_options)
+        self._policy_version = 0
+        self._request_numbers = itertools.count()
+
+    async def generate(self, order: GenerationOrder) -> list[RolloutGroup]:
+        """Return one group per prompt, in order, with the log-probs the engine sampled with."""
+        started = time.perf_counter()
+        requests = [
+            EngineRequest(
+                request_id=f"{next(self._request_numbers)}-{prompt.prompt_id}",
+                prompt=self._family.engine_input(prompt),
+                num_completions=order.num_completions,
+                seed=completion_seed(order.seed, prompt.prompt_id),
+            )
+            for prompt in order.prompts
+        ]
+        version = self._policy_version
+        outputs = await self._engine.generate(
+            requests, sampling=order.sampling, banned_token_ids=self._family.banned_token_ids
+        )
+        seconds = time.perf_counter() - started
+        return [
+            RolloutGroup(
+                prompt=prompt,
+                prompt_token_ids=output.prompt_token_ids,
+                completions=tuple(
+                    Completion(
+                        text=self._family.decode(one.token_ids.tolist()),
+                        token_ids=one.token_ids,
+                        logprobs=one.logprobs,
+                        finish_reason=one.finish_reason,
+                        policy_version=version,
+                    )
+                    for one in output.completions
+                ),
+                metrics={"generate_s": seconds},
+            )
+            for prompt, output in zip(order.prompts, outputs, strict=True)
+        ]
+
+    async def view(self, order: GenerationOrder) -> list[EngineView]:
+        """Generate, and say how this side encodes each prompt."""
+        views = []
+        for group in await self.generate(order):
+            encoded = self._family.encode(group.prompt)
+            grids = encoded.features.get("image_grid_thw")
+            views.append(
+                EngineView(
+                    group=group,
+                    processed_token_ids=encoded.token_ids,
+                    media_grids=() if grids is None else tuple(tuple(grid) for grid in grids.tolist()),
+                )
+            )
+        return views
+
+    async def init_transfer(self, options: Mapping[str, object]) -> None:
+        """Join the learner's weight transfer group."""
+        await self._engine.init_transfer(options)
+
+    async def begin_update(self) -> None:
+        """Stop for new weights."""
+        await self._engine.begin_update()
+
+    async def receive(self, update: Mapping[str, object]) -> None:
+        """Take tensors in."""
+        await self._engine.receive(update)
+
+    async def finish_update(self, policy_version: int) -> None:
+        """Go on with the new weights; completions carry ``policy_version`` from here on."""
+        await self._engine.finish_update()
+        self._policy_version = policy_version
+
+    async def sleep(self) -> None:
+        """Free GPU memory for a colocated learner."""
+        await self._engine.sleep()
+
+    async def wake_up(self) -> None:
+        """Take GPU memory back from a colocated learner."""
+        await self._engine.wake_up()
+
+    async def check_health(self) -> None:
+        """Raise when the engine's process has died."""
+        await self._engine.check_health()
+
+    async def close(self) -> None:
+        """End the engine's processes."""
+        self._engine.close()
+
+
+def completion_seed(seed: int, prompt_id: str) -> int:
+    """A 31-bit seed for one prompt's completions; vLLM adds the completion's index to it."""
+    digest = hashlib.blake2b(f"{seed}/{prompt_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest) % (2**31 - 1024)

@@ -1,0 +1,49 @@
+"""What the composition root hands to a rollout worker and gets back. Imports neither vLLM nor torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conf.schema import RolloutConfig, SamplingConfig
+from rollout.types import Prompt, RolloutGroup
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineOptions:
+    """What an engine is built from."""
+
+    folder: str
+    """Model folder."""
+    dtype: Literal["float32", "bfloat16"]
+    rollout: RolloutConfig
+    max_media_per_prompt: int
+    """Most pictures in one prompt."""
+    transfer_backend: Literal["gloo", "nccl", "ipc"]
+    seed: int
+    """Of the engine; every request brings its own."""
+    on_gpu: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineView:
+    """How the engine's side sees a prompt; the parity gate holds it against the trainer's view."""
+
+    group: RolloutGroup
+    processed_token_ids: NDArray[np.int64]
+    """``[P]`` by this process's own copy of the processor."""
+    media_grids: tuple[tuple[int, ...], ...]
+    """Patches per picture: time, height, width."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerationOrder:
+    """One batch to be sampled."""
+
+    prompts: Sequence[Prompt]
+    num_completions: int
+    sampling: SamplingConfig
+    seed: int
+    """With the prompt's id it fixes every completion, whichever engine samples it."""
