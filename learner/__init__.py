@@ -1,0 +1,1 @@
+"""Learning: scored groups in, a better policy out. May import: ``conf``, ``rollout``, ``rewards``."""

@@ -1,0 +1,87 @@
+"""Log-probs of completion tokens from a model's logits, of the distribution the engine samples from.
+
+Logits are wanted only where they predict a completion token: at a vocabulary of 150,000 they are the largest
+tensor of a step. ``logit_positions`` says where, ``completion_scores`` reads them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+TokenIds = NDArray[np.int32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompletionScores:
+    """``[B, T]`` in nats, 0 after the end of a completion."""
+
+    logprobs_BT: Tensor
+    entropy_BT: Tensor
+    """Without gradient, from the same logits."""
+
+
+def logit_positions(num_prompt_tokens: Sequence[int], completions: Sequence[TokenIds]) -> range:
+    """Positions of right-padded rows whose logits predict a completion token of any row.
+
+    Raises:
+        ValueError: A prompt is empty, so nothing predicts the first completion token.
+    """
+    if min(num_prompt_tokens) < 1:
+        raise ValueError("every prompt needs at least one token to predict the completion from")
+    pairs = zip(num_prompt_tokens, completions, strict=True)
+    last = max(length + len(completion) for length, completion in pairs)
+    first = min(num_prompt_tokens) - 1
+    return range(first, max(last - 1, first + 1))
+
+
+def completion_scores(
+    logits: Tensor,
+    *,
+    positions: range,
+    num_prompt_tokens: Sequence[int],
+    completions: Sequence[TokenIds],
+    banned_token_ids: Sequence[int],
+) -> CompletionScores:
+    """Score each row's completion from logits ``[B, len(positions), V]``, in float32 or wider.
+
+    Banned tokens leave the distribution before it is normalised, because the engine samples without them too.
+
+    Raises:
+        ValueError: A completion holds a banned token, which the engine must never emit.
+    """
+    longest = max(1, *(len(completion) for completion in completions))
+    banned = torch.tensor(list(banned_token_ids), dtype=torch.long, device=logits.device)
+    rows = [
+        _score_row(logits[row, length - 1 - positions.start :][: len(completion)], completion, banned=banned)
+        for row, (length, completion) in enumerate(zip(num_prompt_tokens, completions, strict=True))
+    ]
+    return CompletionScores(
+        logprobs_BT=torch.stack([_padded(logprobs, longest) for logprobs, _ in rows]),
+        entropy_BT=torch.stack([_padded(entropy, longest) for _, entropy in rows]),
+    )
+
+
+def _score_row(logits_TV: Tensor, completion: TokenIds, *, banned: Tensor) -> tuple[Tensor, Tensor]:
+    tokens_T = torch.from_numpy(completion.astype(np.int64)).to(logits_TV.device)
+    if torch.isin(tokens_T, banned).any():
+        found = sorted(set(completion.tolist()) & set(banned.tolist()))
+        raise ValueError(
+            f"a completion holds the banned tokens {found}; the engine must mask them before it samples"
+        )
+    wide_TV = logits_TV.to(torch.promote_types(logits_TV.dtype, torch.float32))
+    # The smallest finite number, not -inf: exp makes it 0 all the same, and 0 * -inf would spoil the entropy.
+    allowed_TV = wide_TV.index_fill(-1, banned, torch.finfo(wide_TV.dtype).min)
+    normaliser_T = allowed_TV.logsumexp(-1)
+    logprobs_T = allowed_TV.gather(-1, tokens_T[:, None]).squeeze(-1) - normaliser_T
+    with torch.no_grad():
+        probabilities_TV = (allowed_TV - normaliser_T[:, None]).exp_()
+        entropy_T = normaliser_T - probabilities_TV.mul_(allowed_TV).sum(-1)
+    return logprobs_T, entropy_T
+
+
+def _padded(values_T: Tensor, longest: int) -> Tensor:
+    return torch.nn.functional.pad(values_T, (0, longest - values_T.shape[0]))

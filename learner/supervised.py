@@ -1,0 +1,97 @@
+"""Supervised steps: imitate given answers, with the loss on answer tokens only, through the same engine.
+
+The loss is the mean over the answer tokens of the global batch, end token included: the same token-mean as
+the RL loss, so ranks and micro-batches do not change it either.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from learner.batching import plan
+from learner.engine import ZeroEngine
+from learner.logprobs import TokenIds
+from learner.metrics import MetricSums
+from learner.phases import NonFiniteStepError, Window
+from learner.rows import PromptEncoder, Row, score_rows
+from rollout.families.base import Family
+from rollout.types import Demonstration
+
+
+class SupervisedTrainer:
+    """Applies the imitation loss to batches of demonstrations."""
+
+    def __init__(
+        self, engine: ZeroEngine, *, family: Family, encoder: PromptEncoder, micro_batch_size: int
+    ) -> None:
+        self._engine, self._family, self._encoder = engine, family, encoder
+        self._micro_batch_size = micro_batch_size
+        self._rank = torch.distributed.get_rank()
+        self._world_size = torch.distributed.get_world_size()
+
+    def step(self, demonstrations: Sequence[Demonstration], window: Window) -> dict[str, float]:
+        """One optimizer step on the whole batch, of which every rank is given all; metrics over all ranks.
+
+        Raises:
+            ValueError: There is nothing to imitate, or an answer holds a token the policy may never emit.
+            NonFiniteStepError: The loss or the gradient is not a finite number.
+        """
+        if not demonstrations:
+            raise ValueError(f"phase={window.phase} step={window.step}: a batch without demonstrations")
+        targets = [self._family.encode_target(one.target) for one in demonstrations]
+        _check_targets(demonstrations, targets, banned=self._family.banned_token_ids)
+        num_target_tokens = sum(len(target) for target in targets)
+        mine = self._my_passes(targets)
+        self._engine.train(enabled=True)
+        metrics = MetricSums()
+        for index, indices in enumerate(mine):
+            rows = [self._row(demonstrations[i], targets[i]) for i in indices or (0,)]
+            total, entropy = self._sums(rows, counts=bool(indices))
+            self._engine.backward(total / num_target_tokens, is_last=index == len(mine) - 1)
+            metrics.add("supervised/loss", total)
+            metrics.add("supervised/entropy", entropy)
+        metrics.num_tokens = sum(len(targets[i]) for indices in mine for i in indices)
+        norm = self._engine.step(window)
+        report = metrics.reduced(device=self._engine.device).means()
+        if not math.isfinite(report["supervised/loss"]):
+            raise NonFiniteStepError(
+                f"loss is {report['supervised/loss']} at phase={window.phase} step={window.step}"
+            )
+        return {
+            **report,
+            "supervised/gradient_norm": norm,
+            "supervised/learning_rate": window.learning_rate,
+            "supervised/num_target_tokens": float(num_target_tokens),
+        }
+
+    def _my_passes(self, targets: Sequence[TokenIds]) -> tuple[tuple[int, ...], ...]:
+        # Prompts of a phase are alike in length, so targets alone decide who goes with whom.
+        lengths = [len(target) for target in targets]
+        return plan(lengths, world_size=self._world_size, micro_batch_size=self._micro_batch_size)[self._rank]
+
+    def _row(self, demonstration: Demonstration, target: TokenIds) -> Row:
+        return Row(prompt=self._encoder.encode(demonstration.prompt), completion=target)
+
+    def _sums(self, rows: Sequence[Row], *, counts: bool) -> tuple[Tensor, Tensor]:
+        """Summed negative log-likelihood and entropy; padding scores 0. Company for other ranks counts 0."""
+        scores = score_rows(self._logits, rows, family=self._family)
+        weight = 1.0 if counts else 0.0
+        return -scores.logprobs_BT.sum() * weight, scores.entropy_BT.sum() * weight
+
+    def _logits(self, arguments: Mapping[str, Tensor], positions: range) -> Tensor:
+        return self._engine.logits(arguments, positions=positions)
+
+
+def _check_targets(
+    demonstrations: Sequence[Demonstration], targets: Sequence[TokenIds], *, banned: Sequence[int]
+) -> None:
+    for one, target in zip(demonstrations, targets, strict=True):
+        found = target[np.isin(target, banned)].tolist()
+        if found:
+            raise ValueError(
+                f"prompt {one.prompt.prompt_id}: the answer to imitate holds the tokens {found}, which the "
+                "policy may never emit; remove them from the data"
+            )

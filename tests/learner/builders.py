@@ -1,0 +1,156 @@
+"""Configurations, pictures and batches for the learner's tests."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from conf.machine import ModelConfig
+from conf.schema import CorrectionConfig, GrpoConfig, KlConfig, LearnerConfig
+from learner.types import ScoringRequest, TrainingBatch, TrainingSample
+from rollout.families import build_family
+from rollout.families.base import Family
+from rollout.families.tiny_qwen_vl import TinyModelSize, create_tiny_qwen_vl
+from rollout.types import Completion, Demonstration, Media, Message, Opinion, Prompt, Scale
+
+COMPLETION_LENGTHS = (5, 3, 7, 2, 6, 4, 1, 5)
+ADVANTAGES = (0.5, -0.5, -0.2, 0.2, 0.0, 0.25, -0.6, 0.35)
+
+
+def make_model(folder: Path) -> None:
+    """Write a model small enough that one step takes a fraction of a second."""
+    size = TinyModelSize(
+        vision_hidden=64,
+        vision_heads=2,
+        vision_mlp=128,
+        text_hidden=64,
+        text_heads=2,
+        text_kv_heads=1,
+        text_mlp=128,
+    )
+    create_tiny_qwen_vl(folder, size=size, seed=1)
+
+
+def make_family(folder: str) -> Family:
+    """The family of a model made by ``make_model``."""
+    config = ModelConfig(
+        family="qwen2_5_vl", path=folder, size=None, min_pixels=28 * 28, max_pixels=112 * 112
+    )
+    return build_family(config, folder=folder)
+
+
+def make_correction(*, enabled: bool = True, low: float = 0.5, high: float = 2.0) -> CorrectionConfig:
+    """Cap 2, veto 1e-4, and a sequence mask wide enough to keep most completions."""
+    return CorrectionConfig(
+        enabled=enabled, token_cap=2.0, sequence_low=low, sequence_high=high, token_veto=1e-4
+    )
+
+
+def make_grpo(
+    *,
+    correction: CorrectionConfig | None = None,
+    clip_high: float = 0.28,
+    num_updates: int = 1,
+    kl_coefficient: float = 0.0,
+    scale_by_std: bool = False,
+) -> GrpoConfig:
+    """The default algorithm: clip 0.2/0.28, dual clip 3."""
+    return GrpoConfig(
+        kind="grpo",
+        scale_by_std=scale_by_std,
+        clip_low=0.2,
+        clip_high=clip_high,
+        dual_clip=3.0,
+        max_log_ratio=20.0,
+        num_updates=num_updates,
+        correction=make_correction() if correction is None else correction,
+        kl=KlConfig(coefficient=kl_coefficient),
+    )
+
+
+def make_learner(
+    *,
+    zero_stage: int = 0,
+    micro_batch_size: int = 2,
+    world_size: int = 1,
+    gradient_checkpointing: bool = False,
+    learning_rate: float = 1e-3,
+) -> LearnerConfig:
+    """Float32 on the CPU, with a gradient clip low enough to act."""
+    return LearnerConfig.model_validate(
+        {
+            "world_size": world_size,
+            "zero_stage": zero_stage,
+            "micro_batch_size": micro_batch_size,
+            "learning_rate": learning_rate,
+            "warmup_steps": 0,
+            "betas": (0.9, 0.95),
+            "weight_decay": 0.01,
+            "max_grad_norm": 1.0,
+            "gradient_checkpointing": gradient_checkpointing,
+            "dtype": "float32",
+            "attention": "sdpa",
+        }
+    )
+
+
+def make_picture_prompt(index: int) -> Prompt:
+    """A question about a picture of noise, 56 x (56 + 28 * index) pixels."""
+    noise = np.random.default_rng(index).integers(0, 256, (56, 56 + 28 * index, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, format="PNG")
+    return Prompt(
+        prompt_id=f"noise-{index}",
+        messages=(Message(role="user", content=(Media(kind="image", data=file.getvalue()), "How good?")),),
+        reference=Opinion(score=3.0, scale=Scale(minimum=1.0, maximum=5.0)),
+        source="noise",
+        content_id=f"noise-{index}",
+    )
+
+
+def make_requests() -> list[ScoringRequest]:
+    """Eight completions of ordinary tokens to two prompts."""
+    generator = np.random.default_rng(0)
+    prompts = [make_picture_prompt(0), make_picture_prompt(1)]
+    return [
+        ScoringRequest(
+            prompt=prompts[index // 4], token_ids=generator.integers(0, 200, length).astype(np.int32)
+        )
+        for index, length in enumerate(COMPLETION_LENGTHS)
+    ]
+
+
+def make_batch(
+    family: Family, *, logprobs: list[np.ndarray[tuple[int], np.dtype[np.float32]]]
+) -> TrainingBatch:
+    """``make_requests`` as a batch, sampled by an engine that is off by a little noise."""
+    generator = np.random.default_rng(7)
+    samples = [
+        TrainingSample(
+            prompt=request.prompt,
+            prompt_token_ids=family.encode(request.prompt).token_ids.astype(np.int32),
+            completion=Completion(
+                text="",
+                token_ids=request.token_ids,
+                logprobs=(own + generator.normal(0.0, 0.1, own.shape)).astype(np.float32),
+                finish_reason="stop",
+                policy_version=0,
+            ),
+            advantage=advantage,
+            group_index=index // 4,
+        )
+        for index, (request, own, advantage) in enumerate(
+            zip(make_requests(), logprobs, ADVANTAGES, strict=True)
+        )
+    ]
+    return TrainingBatch(samples=tuple(samples), num_without_reward=0)
+
+
+def make_demonstrations() -> list[Demonstration]:
+    """Four answers of different lengths."""
+    targets = ("blur", "strong noise", "no defects", "<think>mild haze</think><answer>3.5</answer>")
+    return [
+        Demonstration(prompt=make_picture_prompt(index % 2), target=target)
+        for index, target in enumerate(targets)
+    ]

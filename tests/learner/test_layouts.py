@@ -1,0 +1,148 @@
+"""Ranks, micro-batches, ZeRO stages and recomputation change memory and speed, never what is learned."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from learner.types import TrainingBatch
+from tests.learner import scenarios
+from tests.learner.builders import make_grpo, make_learner
+from tests.learner.ranks import Ranks
+from tests.learner.scenarios import Outcome
+
+TOLERANCE = 1e-4
+
+
+def assert_same(found: Outcome, expected: Outcome) -> None:
+    """Losses, gradient norms and parameters agree."""
+    assert found.losses == pytest.approx(expected.losses, abs=TOLERANCE)
+    assert found.gradient_norms == pytest.approx(expected.gradient_norms, rel=TOLERANCE)
+    assert found.parameters.keys() == expected.parameters.keys()
+    for name, values in expected.parameters.items():
+        np.testing.assert_allclose(found.parameters[name], values, atol=TOLERANCE, err_msg=name)
+
+
+def run(ranks: Ranks, folder: str, batch: TrainingBatch, **layout: Any) -> list[Outcome]:
+    """Three steps in another layout."""
+    return ranks.run(
+        scenarios.policy_steps,
+        folder=folder,
+        learner=make_learner(**layout),
+        algorithm=make_grpo(),
+        batch=batch,
+    )
+
+
+@pytest.mark.parametrize("zero_stage", [1, 2, 3])
+def test_every_zero_stage_learns_the_same(
+    zero_stage: int, one_rank: Ranks, model_folder: str, batch: TrainingBatch, plain_outcome: Outcome
+) -> None:
+    assert_same(run(one_rank, model_folder, batch, zero_stage=zero_stage)[0], plain_outcome)
+
+
+@pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
+def test_two_ranks_learn_the_same_as_one(
+    zero_stage: int, two_ranks: Ranks, model_folder: str, batch: TrainingBatch, plain_outcome: Outcome
+) -> None:
+    for outcome in run(two_ranks, model_folder, batch, zero_stage=zero_stage, world_size=2):
+        assert_same(outcome, plain_outcome)
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 3, 8])
+def test_micro_batches_of_any_size_learn_the_same(
+    micro_batch_size: int, one_rank: Ranks, model_folder: str, batch: TrainingBatch, plain_outcome: Outcome
+) -> None:
+    assert_same(run(one_rank, model_folder, batch, micro_batch_size=micro_batch_size)[0], plain_outcome)
+
+
+@pytest.mark.parametrize("zero_stage", [2, 3])
+def test_small_micro_batches_add_up_under_zero_on_two_ranks(
+    zero_stage: int, two_ranks: Ranks, model_folder: str, batch: TrainingBatch, plain_outcome: Outcome
+) -> None:
+    found = run(two_ranks, model_folder, batch, zero_stage=zero_stage, world_size=2, micro_batch_size=1)
+    assert_same(found[0], plain_outcome)
+
+
+@pytest.mark.parametrize("zero_stage", [0, 3])
+def test_gradient_checkpointing_changes_nothing(
+    zero_stage: int, one_rank: Ranks, model_folder: str, batch: TrainingBatch, plain_outcome: Outcome
+) -> None:
+    layout = {"zero_stage": zero_stage, "gradient_checkpointing": True}
+    assert_same(run(one_rank, model_folder, batch, **layout)[0], plain_outcome)
+
+
+def test_gradients_reach_the_vision_tower_under_checkpointing(
+    one_rank: Ranks, model_folder: str, batch: TrainingBatch
+) -> None:
+    before, after = (
+        one_rank.run(
+            scenarios.policy_steps,
+            folder=model_folder,
+            learner=make_learner(gradient_checkpointing=True),
+            algorithm=make_grpo(),
+            batch=batch,
+            num_steps=num_steps,
+        )[0].parameters["model.visual.patch_embed.proj.weight"]
+        for num_steps in (1, 2)
+    )
+    assert np.abs(after - before).max() > 1e-5
+
+
+@pytest.mark.parametrize("zero_stage", [1, 3])
+def test_a_batch_that_does_not_divide_learns_the_same_on_two_ranks(
+    zero_stage: int, one_rank: Ranks, two_ranks: Ranks, model_folder: str, batch: TrainingBatch
+) -> None:
+    odd = TrainingBatch(samples=batch.samples[:7], num_without_reward=0)
+    layout = {"zero_stage": zero_stage, "micro_batch_size": 1}
+    (alone,) = run(one_rank, model_folder, odd, micro_batch_size=2)
+    assert_same(run(two_ranks, model_folder, odd, world_size=2, **layout)[0], alone)
+
+
+def test_metrics_are_those_of_all_ranks(
+    two_ranks: Ranks, model_folder: str, batch: TrainingBatch, plain_outcome: Outcome
+) -> None:
+    for outcome in run(two_ranks, model_folder, batch, zero_stage=2, world_size=2):
+        assert outcome.metrics == pytest.approx(plain_outcome.metrics, abs=1e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("zero_stage", [0, 3])
+def test_scoring_between_steps_changes_nothing(
+    zero_stage: int, two_ranks: Ranks, model_folder: str, batch: TrainingBatch, plain_outcome: Outcome
+) -> None:
+    found = two_ranks.run(
+        scenarios.policy_steps,
+        folder=model_folder,
+        learner=make_learner(zero_stage=zero_stage, world_size=2),
+        algorithm=make_grpo(),
+        batch=batch,
+        scores_between=True,
+    )
+    assert_same(found[0], plain_outcome)
+
+
+def test_permuting_the_batch_changes_nothing(
+    one_rank: Ranks, model_folder: str, batch: TrainingBatch, plain_outcome: Outcome
+) -> None:
+    turned = TrainingBatch(samples=batch.samples[::-1], num_without_reward=0)
+    assert_same(run(one_rank, model_folder, turned)[0], plain_outcome)
+
+
+@pytest.mark.parametrize("zero_stage", [0, 3])
+def test_supervised_steps_equal_a_plain_torch_loop(
+    zero_stage: int, one_rank: Ranks, model_folder: str
+) -> None:
+    learner = make_learner(zero_stage=zero_stage)
+    (found,) = one_rank.run(scenarios.supervised_steps, folder=model_folder, learner=learner)
+    (expected,) = one_rank.run(scenarios.plain_supervised_steps, folder=model_folder, learner=learner)
+    assert_same(found, expected)
+
+
+def test_supervised_steps_on_two_ranks_equal_those_on_one(
+    one_rank: Ranks, two_ranks: Ranks, model_folder: str
+) -> None:
+    # Three demonstrations over two ranks: one rank has nothing in the last pass.
+    (alone,) = one_rank.run(scenarios.supervised_steps, folder=model_folder, learner=make_learner(), size=3)
+    learner = make_learner(zero_stage=2, world_size=2, micro_batch_size=1)
+    pair = two_ranks.run(scenarios.supervised_steps, folder=model_folder, learner=learner, size=3)
+    assert_same(pair[1], alone)

@@ -1,0 +1,91 @@
+"""Log-probs of completions from logits."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from learner.logprobs import CompletionScores, completion_scores, logit_positions
+
+VOCABULARY = 11
+BANNED = (4, 9)
+NUM_PROMPT_TOKENS = (3, 5)
+COMPLETIONS = (np.array([1, 2, 3, 0], dtype=np.int32), np.array([7], dtype=np.int32))
+Ids = NDArray[np.int32]
+
+
+def full_logits(*, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """``[2, 7, V]`` for rows of 7 and 6 tokens."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(2, 7, VOCABULARY, generator=generator, dtype=torch.float64).to(dtype)
+
+
+def scores(logits: torch.Tensor, *, banned: tuple[int, ...] = BANNED) -> CompletionScores:
+    positions = logit_positions(NUM_PROMPT_TOKENS, COMPLETIONS)
+    return completion_scores(
+        logits[:, positions.start : positions.stop],
+        positions=positions,
+        num_prompt_tokens=NUM_PROMPT_TOKENS,
+        completions=COMPLETIONS,
+        banned_token_ids=banned,
+    )
+
+
+def test_only_positions_that_predict_a_completion_token_are_asked_for() -> None:
+    # Rows: tokens 3..6 and 5; predicted from 2..5 and 4.
+    assert logit_positions(NUM_PROMPT_TOKENS, COMPLETIONS) == range(2, 6)
+
+
+def test_log_probs_equal_a_plain_log_softmax_without_the_banned_tokens() -> None:
+    allowed = [token for token in range(VOCABULARY) if token not in BANNED]
+    logits = full_logits()
+    plain = logits[0, 2:6][:, allowed].log_softmax(-1)
+    expected = [float(plain[t, allowed.index(int(token))]) for t, token in enumerate(COMPLETIONS[0])]
+    assert scores(logits).logprobs_BT[0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_padding_scores_zero() -> None:
+    found = scores(full_logits())
+    assert not found.logprobs_BT[1, 1:].any()
+    assert not found.entropy_BT[1, 1:].any()
+
+
+def test_a_banned_token_gets_no_probability_however_large_its_logit() -> None:
+    logits = full_logits()
+    raised = logits.clone()
+    raised[:, :, list(BANNED)] = 1e4
+    torch.testing.assert_close(scores(raised).logprobs_BT, scores(logits).logprobs_BT)
+
+
+def test_banned_logits_get_no_gradient() -> None:
+    logits = full_logits().requires_grad_()
+    (gradient,) = torch.autograd.grad(scores(logits).logprobs_BT.sum(), logits)
+    assert not gradient[:, :, list(BANNED)].any()
+
+
+def test_a_completion_with_a_banned_token_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"banned tokens \[7\]"):
+        scores(full_logits(), banned=(7,))
+
+
+def test_the_entropy_of_equal_logits_is_that_of_the_allowed_tokens() -> None:
+    found = scores(torch.zeros(2, 7, VOCABULARY))
+    assert float(found.entropy_BT[0, 0]) == pytest.approx(np.log(VOCABULARY - len(BANNED)), rel=1e-6)
+
+
+def test_low_precision_logits_are_normalised_in_float32() -> None:
+    found = scores(full_logits(dtype=torch.bfloat16))
+    expected = scores(full_logits(dtype=torch.bfloat16).double())
+    torch.testing.assert_close(found.logprobs_BT.double(), expected.logprobs_BT, rtol=1e-6, atol=1e-6)
+
+
+def test_what_stands_after_a_completion_does_not_matter() -> None:
+    logits = full_logits()
+    changed = logits.clone()
+    changed[1, 5:] = 3.0
+    torch.testing.assert_close(scores(changed).logprobs_BT, scores(logits).logprobs_BT)
+
+
+def test_an_empty_prompt_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one token"):
+        logit_positions([0], [COMPLETIONS[0]])
