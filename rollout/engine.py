@@ -161,6 +161,7 @@ def _engine_args(options: EngineOptions, processor_options: Mapping[str, int]) -
         enable_sleep_mode=options.transfer_backend == "ipc",
         weight_transfer_config=WeightTransferConfig(backend=options.transfer_backend),
         disable_log_stats=True,
+        use_tqdm_on_load=False,
     )
 
 
@@ -198,10 +199,10 @@ async def _collect(stream: RequestOutputCollector) -> EngineOutput:
 def _completion(output: CompletionOutput) -> EngineCompletion:
     if output.logprobs is None:
         raise TypeError("vLLM returned no log-probs although they were asked for")
-    pairs = zip(output.token_ids, output.logprobs, strict=True)
+    logprobs = [at[token].logprob for token, at in zip(output.token_ids, output.logprobs, strict=True) if at]
     return EngineCompletion(
         token_ids=np.array(output.token_ids, dtype=np.int32),
-        logprobs=np.array([at[token].logprob for token, at in pairs], dtype=np.float32),
+        logprobs=np.array(logprobs, dtype=np.float32),
         finish_reason=_FINISH_REASONS[str(output.finish_reason)],
     )
 

@@ -66,7 +66,6 @@ class RolloutWorker:
             views.append(
                 EngineView(
                     group=group,
-                    processed_token_ids=encoded.token_ids,
                     media_grids=() if grids is None else tuple(tuple(grid) for grid in grids.tolist()),
                 )
             )

@@ -4,9 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from conf.schema import RolloutConfig, SamplingConfig
 from rollout.types import Prompt, RolloutGroup
 
@@ -32,10 +29,8 @@ class EngineView:
     """How the engine's side sees a prompt; the parity gate holds it against the trainer's view."""
 
     group: RolloutGroup
-    processed_token_ids: NDArray[np.int64]
-    """``[P]`` by this process's own copy of the processor."""
     media_grids: tuple[tuple[int, ...], ...]
-    """Patches per picture: time, height, width."""
+    """Patches per picture (time, height, width) by the processor copy in the engine's process."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,13 +6,14 @@ sides that are multiples of 28 inside their bounds and leave them alone.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from qwen_vl_utils.vision_process import fetch_image
-from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
 from conf.machine import ModelConfig
 from rollout.families.base import EncodedPrompt, EngineInput
@@ -88,7 +89,7 @@ class QwenVl:
     def engine_input(self, prompt: Prompt) -> EngineInput:
         """Template and decode for the engine."""
         self.check_prompt(prompt)
-        chat = [
+        chat: list[Any] = [
             {"role": message.role, "content": [_chat_part(part) for part in message.content]}
             for message in prompt.messages
         ]
@@ -147,7 +148,8 @@ class QwenVl:
         return ".visual." in f".{parameter_name}"
 
     def _resize(self, image: Image.Image) -> Image.Image:
-        return fetch_image({"image": image, **self._pixels}, image_patch_size=PATCH_SIZE)
+        resized: Image.Image = fetch_image({"image": image, **self._pixels}, image_patch_size=PATCH_SIZE)
+        return resized
 
     def _token_id(self, token: str) -> int:
         found = self._tokenizer.convert_tokens_to_ids(token)
@@ -162,7 +164,7 @@ def _chat_part(part: str | Media) -> dict[str, str]:
     return {"type": "image"} if isinstance(part, Media) else {"type": "text", "text": part}
 
 
-def _load_processor(folder: str) -> AutoProcessor:
+def _load_processor(folder: str) -> Qwen2_5_VLProcessor:
     if Path(folder).is_dir():
         missing = [
             n
@@ -174,7 +176,10 @@ def _load_processor(folder: str) -> AutoProcessor:
                 f"model folder {folder} lacks {', '.join(missing)}: expected a complete Hugging Face folder "
                 "with weights, tokenizer and processor; copy the missing files from the base model"
             )
-    return AutoProcessor.from_pretrained(folder)
+    processor = Qwen2_5_VLProcessor.from_pretrained(folder)
+    if not isinstance(processor, Qwen2_5_VLProcessor):
+        raise TypeError(f"{folder}: expected a Qwen2.5-VL processor, got {type(processor).__name__}")
+    return processor
 
 
 def _has_file(folder: Path, name: str) -> bool:

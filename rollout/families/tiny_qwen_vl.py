@@ -244,7 +244,7 @@ def build_processor(tokenizer: Qwen2Tokenizer, *, size: TinyModelSize) -> Qwen2_
     """Qwen2.5-VL's own processor with this tokenizer, this model's pixel bounds and the chat template."""
     bounds = {"shortest_edge": size.image_pixels_min, "longest_edge": size.image_pixels_max}
     shared = {"patch_size": PATCH_SIDE_PX, "merge_size": MERGE_SIDE, "temporal_patch_size": 2}
-    return Qwen2_5_VLProcessor(  # type: ignore[no-untyped-call]
+    return Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(size=dict(bounds), **shared),
         tokenizer=tokenizer,
         video_processor=Qwen2VLVideoProcessor(size=dict(bounds), **shared),
@@ -257,11 +257,9 @@ def build_model(
 ) -> Qwen2_5_VLForConditionalGeneration:
     """The float32 model on the CPU, initialised from ``seed`` without touching torch's global generator."""
     with torch.random.fork_rng(devices=[]):
-        model = Qwen2_5_VLForConditionalGeneration(  # type: ignore[no-untyped-call]
-            _config(tokenizer, size=size)
-        )
+        model = Qwen2_5_VLForConditionalGeneration(_config(tokenizer, size=size))
     _initialise(model, size=size, generator=torch.Generator().manual_seed(seed))
-    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+    model.generation_config = GenerationConfig(
         do_sample=True,
         temperature=1.0,
         top_k=0,

@@ -7,11 +7,11 @@ learner's own default group, so that a slow engine never blocks a gradient all-r
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from hashlib import blake2b
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
-from torch.distributed import ProcessGroupGloo, TCPStore
+from torch.distributed import ProcessGroupGloo, TCPStore  # type: ignore[attr-defined]
 
 from rollout.weights.manifest import TensorEntry, WeightManifest, buckets
 
@@ -20,6 +20,12 @@ DIGEST_BYTES = 32
 
 class WeightsCorrupted(RuntimeError):
     """The bytes that arrived are not the bytes that were sent."""
+
+
+class Channel(Protocol):
+    """What ``receive`` reads from."""
+
+    def broadcast(self, tensor: Tensor) -> None: ...
 
 
 class GlooChannel:
@@ -43,26 +49,31 @@ class GlooChannel:
 
     def broadcast(self, tensor: Tensor) -> None:
         """Send ``tensor`` from rank 0 to everyone, in place; raises RuntimeError after the timeout."""
-        self._group.broadcast(tensor, 0).wait()
+        self._group.broadcast(tensor, 0).wait()  # type: ignore[attr-defined]
 
 
 class GlooSender:
     """The learner's end: listens, lets the engines join, sends pushes."""
 
-    def __init__(self, *, host: str, bucket_bytes: int, timeout_s: float) -> None:
-        self._timeout_s, self._bucket_bytes, self._host = timeout_s, bucket_bytes, host
+    def __init__(self, *, host: str, bucket_bytes: int, timeout_s: float, verify: bool = True) -> None:
+        self._timeout_s, self._bucket_bytes, self._host, self._verify = timeout_s, bucket_bytes, host, verify
         self._store = TCPStore(
             host, 0, is_master=True, timeout=timedelta(seconds=timeout_s), wait_for_workers=False
         )
         self._channel: GlooChannel | None = None
 
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._store.port)
+
     def receiver_options(self) -> dict[str, object]:
         """Where receivers connect to: ``master_address`` and ``master_port``."""
-        return {"master_address": self._host, "master_port": self._store.port, "timeout_s": self._timeout_s}
+        return {"master_address": self._host, "master_port": self.port, "timeout_s": self._timeout_s}
 
     def update_options(self) -> dict[str, object]:
         """What receivers must know to cut the same buckets."""
-        return {"bucket_bytes": self._bucket_bytes}
+        return {"bucket_bytes": self._bucket_bytes, "verify": self._verify}
 
     def join(self, *, num_receivers: int) -> None:
         """Complete the group; blocks until every engine worker has connected."""
@@ -71,7 +82,7 @@ class GlooSender:
         )
 
     def send(self, manifest: WeightManifest, tensors: Iterator[tuple[str, Tensor]]) -> None:
-        """Broadcast every tensor of ``manifest`` in order, then the digest.
+        """Broadcast every tensor of ``manifest`` in order, then the digest when verifying.
 
         Raises:
             ValueError: ``tensors`` does not yield what the manifest announced.
@@ -81,9 +92,11 @@ class GlooSender:
         digest = blake2b(digest_size=DIGEST_BYTES)
         for run in buckets(manifest.entries, bucket_bytes=self._bucket_bytes):
             packed = pack(run, tensors)
-            digest.update(memoryview(packed.numpy()))
+            if self._verify:
+                digest.update(packed.numpy().data)
             self._channel.broadcast(packed)
-        self._channel.broadcast(torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8))
+        if self._verify:
+            self._channel.broadcast(torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8))
 
     def close(self) -> None:
         """Leave the group."""
@@ -105,7 +118,7 @@ def pack(run: Sequence[TensorEntry], tensors: Iterator[tuple[str, Tensor]]) -> T
 
 
 def receive(
-    channel: GlooChannel, manifest: WeightManifest, *, bucket_bytes: int
+    channel: Channel, manifest: WeightManifest, *, bucket_bytes: int, verify: bool
 ) -> Iterator[list[tuple[str, Tensor]]]:
     """Yield each bucket's named tensors as it arrives.
 
@@ -116,13 +129,16 @@ def receive(
     for run in buckets(manifest.entries, bucket_bytes=bucket_bytes):
         packed = torch.empty(sum(entry.num_bytes for entry in run), dtype=torch.uint8)
         channel.broadcast(packed)
-        digest.update(memoryview(packed.numpy()))
-        parts = packed.split([entry.num_bytes for entry in run])
+        if verify:
+            digest.update(packed.numpy().data)
+        parts = torch.split(packed, [entry.num_bytes for entry in run])
         # The copy gives each tensor storage of its own, aligned for its type.
         yield [
             (entry.name, part.clone().view(_dtype(entry)).view(entry.shape))
             for entry, part in zip(run, parts, strict=True)
         ]
+    if not verify:
+        return
     sent = torch.empty(DIGEST_BYTES, dtype=torch.uint8)
     channel.broadcast(sent)
     if bytes(sent.tolist()) != digest.digest():

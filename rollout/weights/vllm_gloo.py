@@ -3,8 +3,11 @@
 vLLM loads ``register`` through the ``vllm.general_plugins`` entry point in every process of its own.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol, cast
 
+from torch import Tensor
 from vllm.distributed.weight_transfer import WeightTransferEngineFactory
 from vllm.distributed.weight_transfer.base import (
     WeightTransferEngine,
@@ -38,6 +41,7 @@ class GlooUpdateInfo(WeightTransferUpdateInfo):
     dtype_names: list[str]
     shapes: list[list[int]]
     bucket_bytes: int
+    verify: bool
 
     def manifest(self) -> WeightManifest:
         """The push as the sender walks it."""
@@ -45,6 +49,12 @@ class GlooUpdateInfo(WeightTransferUpdateInfo):
         return WeightManifest(
             entries=tuple(TensorEntry(name=n, dtype_name=d, shape=tuple(s)) for n, d, s in columns)
         )
+
+
+class LoadsWeights(Protocol):
+    """Every vLLM model."""
+
+    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]: ...
 
 
 class GlooWeightTransferEngine(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo]):
@@ -72,8 +82,13 @@ class GlooWeightTransferEngine(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo
         """Load each bucket as it arrives."""
         if self._channel is None:
             raise RuntimeError("init_weight_transfer_engine must come before update_weights")
-        for named in receive(self._channel, update_info.manifest(), bucket_bytes=update_info.bucket_bytes):
-            self.model.load_weights(named)
+        for named in receive(
+            self._channel,
+            update_info.manifest(),
+            bucket_bytes=update_info.bucket_bytes,
+            verify=update_info.verify,
+        ):
+            cast("LoadsWeights", self.model).load_weights(named)
 
     def finish_weight_update(self) -> None:
         """Close the reload: fused and processed weights are rebuilt from what arrived."""

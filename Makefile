@@ -1,0 +1,66 @@
+# Development verbs. `make demo` on a fresh clone does everything, install included.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+LOCK ?= requirements/cpu.lock
+# The first interpreter that exists and has a supported version.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && echo $$p && break; done)
+UV_VERSION := 0.13.9
+VENV := .venv
+BIN := $(VENV)/bin
+# Named for what was installed, so that an unchanged lock costs nothing and a changed one installs again.
+STAMP := $(VENV)/arbiter-$(shell cat $(LOCK) pyproject.toml Makefile | sha256sum | cut -c1-16)
+ARGS ?=
+
+# uv does not read pip's settings; an index given to pip by environment is meant for uv too.
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+
+.PHONY: help setup demo demo-seeds test check format conf submit clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  \1\t/' | expand -t 16
+
+setup: $(STAMP)  ## create .venv from requirements/cpu.lock (LOCK=requirements/gpu.lock for CUDA)
+
+$(STAMP):
+	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11 or 3.12; give one with make setup PYTHON=..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	grep -v '^flash-attn==' $(LOCK) | $(BIN)/uv pip install --python $(BIN)/python --no-deps -r -
+	@if grep -q '^flash-attn==' $(LOCK); then \
+		$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation $$(grep '^flash-attn==' $(LOCK)); fi
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@rm -f $(VENV)/arbiter-*
+	@touch $(STAMP)
+
+demo: setup  ## train the tiny judge and print the table: untrained, cold start, RL
+	$(BIN)/python -m cluster.main train recipe=demo $(ARGS)
+
+demo-seeds: setup  ## the demo for three seeds, one after the other
+	$(BIN)/python -m cluster.main train recipe=demo run.seed=0,1,2 --multirun $(ARGS)
+
+test: setup  ## the whole test suite
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup  ## style, types and architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+format: setup  ## rewrite the sources in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+conf: setup  ## print the composed configuration (ARGS="recipe=demo ...")
+	@$(BIN)/python -m cluster.main train --cfg job $(ARGS)
+
+submit: setup  ## send the job to a running Ray cluster (ARGS="recipe=demo --address http://HOST:8265")
+	$(BIN)/python -m cluster.main submit $(ARGS)
+
+clean:  ## remove caches; runs and .venv stay
+	rm -rf .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

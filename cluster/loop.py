@@ -1,0 +1,176 @@
+"""The training loop. Everything else in this repository is called from here.
+
+    prompts -> rollouts.generate -> scorer.score -> algorithm.build_batch -> learner.step
+                     ^                                                             |
+                     +------------------- learner.push_weights <-------------------+
+
+Generation and learning run side by side. Batch ``k`` may be generated once ``k - max_lag`` batches have
+been learned from, so ``max_lag=0`` is strictly on-policy and larger lags overlap the two.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from learner.types import StepReport, TrainingBatch
+from rewards.types import ScoredGroup
+from rollout.types import Prompt, RolloutGroup
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepRecord:
+    """All that one RL step did, for the journal."""
+
+    step: int
+    scored: Sequence[ScoredGroup]
+    report: StepReport | None
+    """None when no completion carried credit, so nothing was learned."""
+    seconds: dict[str, float]
+    """Wall seconds by part: generate, score, wait, learn, push."""
+    num_waiting: int
+    """Scored batches that wait for the learner."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule:
+    """Which steps are run, and how far generation may run ahead of learning."""
+
+    first_step: int
+    num_steps: int
+    max_lag: int
+
+
+class Prompts(Protocol):
+    """Which prompts a step asks; a pure function of the step."""
+
+    def batch(self, step: int) -> Sequence[Prompt]: ...
+
+
+class Rollouts(Protocol):
+    """Samples a group per prompt with the weights pushed last."""
+
+    async def generate(self, prompts: Sequence[Prompt], *, step: int) -> list[RolloutGroup]: ...
+
+
+class Scoring(Protocol):
+    """Gives every completion a reward."""
+
+    async def score(self, groups: Sequence[RolloutGroup]) -> list[ScoredGroup]: ...
+
+
+class Credit(Protocol):
+    """Turns rewards into advantages."""
+
+    def build_batch(self, scored: Sequence[ScoredGroup]) -> TrainingBatch: ...
+
+
+class Learner(Protocol):
+    """Takes one optimizer step, and gives the engines the result."""
+
+    async def step(self, batch: TrainingBatch, *, step: int) -> StepReport: ...
+    async def push_weights(self) -> None: ...
+
+
+class StepObserver(Protocol):
+    """What happens between steps."""
+
+    async def after_step(self, record: StepRecord) -> bool:
+        """Journal, evaluate, checkpoint; True ends the run after this step."""
+        ...
+
+
+class StepClock:
+    """Counts batches learned from, and lets generation wait for the count."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+        self._changed = asyncio.Condition()
+
+    async def advance(self) -> None:
+        async with self._changed:
+            self.now += 1
+            self._changed.notify_all()
+
+    async def reached(self, step: int) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.now >= step)
+
+
+class Stopwatch:
+    """Wall seconds of the named parts of one step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        """Book the time since the last lap to ``part``."""
+        now = time.perf_counter()
+        self.seconds[part] = now - self._since
+        self._since = now
+
+
+async def train(
+    schedule: Schedule,
+    *,
+    prompts: Prompts,
+    rollouts: Rollouts,
+    scorer: Scoring,
+    algorithm: Credit,
+    learner: Learner,
+    observer: StepObserver,
+) -> int:
+    """Run steps ``first_step .. num_steps - 1`` and return the first step that was not run.
+
+    The engines must hold the learner's weights already. An error on either side stops both and is raised.
+    """
+    steps = range(schedule.first_step, schedule.num_steps)
+    clock = StepClock(schedule.first_step)
+    ready: asyncio.Queue[tuple[list[ScoredGroup], dict[str, float]]] = asyncio.Queue()
+
+    async def generate() -> None:
+        for step in steps:
+            await clock.reached(step - schedule.max_lag)
+            watch = Stopwatch()
+            groups = await rollouts.generate(prompts.batch(step), step=step)
+            watch.lap("generate")
+            scored = await scorer.score(groups)
+            watch.lap("score")
+            await ready.put((scored, watch.seconds))
+
+    async def learn() -> int:
+        for step in steps:
+            watch = Stopwatch()
+            scored, seconds = await ready.get()
+            watch.lap("wait")
+            batch = algorithm.build_batch(scored)
+            report = None
+            if batch.has_credit:
+                report = await learner.step(batch, step=step)
+                watch.lap("learn")
+                await learner.push_weights()
+                watch.lap("push")
+            record = StepRecord(
+                step=step,
+                scored=scored,
+                report=report,
+                seconds=seconds | watch.seconds,
+                num_waiting=ready.qsize(),
+            )
+            if await observer.after_step(record):
+                return step + 1
+            await clock.advance()  # also after a step without credit, or max_lag=0 would wait forever
+        return schedule.num_steps
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            generating = tasks.create_task(generate(), name="generate")
+            learning = tasks.create_task(learn(), name="learn")
+            learning.add_done_callback(
+                lambda _: generating.cancel()
+            )  # a run that ends early generates no more
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None  # the first cause; what followed from it helps nobody
+    return learning.result()

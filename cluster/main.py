@@ -1,0 +1,87 @@
+"""The job's entry point: ``python -m cluster.main`` and the console script ``arbiter``.
+
+Reads the command line, answers help and Hydra's switches, runs one command, and turns every failure into one clear
+message and an exit status: 0 done, 1 failed, 2 unusable input.
+"""
+
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from conf.cli import CommandLine, parse_command_line, usage
+from conf.errors import ConfigError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    try:
+        line = parse_command_line(sys.argv[1:] if arguments is None else arguments)
+        return _dispatch(line, Console(highlight=False, markup=False))
+    except ConfigError as error:
+        errors.print("\n".join(f"error: {problem}" for problem in error.problems))
+        return 2
+    except (ValueError, FileExistsError, FileNotFoundError, ConnectionError) as error:
+        errors.print(f"error: {error}")
+        logging.getLogger(__name__).debug("details", exc_info=True)
+        return 2
+    except KeyboardInterrupt:
+        errors.print("interrupted")
+        return 130
+    except Exception as error:  # the process edge: say the first cause last, where it is seen
+        errors.print(traceback.format_exc())
+        errors.print(f"failed: {type(error).__name__}: {error}")
+        return 1
+
+
+def _dispatch(line: CommandLine, console: Console) -> int:
+    from conf import explain, load  # noqa: PLC0415 - help must not wait for Hydra
+
+    if line.wants_help:
+        console.print(usage(), soft_wrap=True)
+        return 0
+    if line.hydra_switches:
+        load.show_with_hydra(line.hydra_switches, line.overrides)
+        return 0
+    if line.command == "explain":
+        keys = line.words or ("",)
+        texts = [
+            explain.describe(key, line.overrides) if key else explain.listing(line.overrides) for key in keys
+        ]
+        console.print("\n\n".join(texts), soft_wrap=True)
+        return 0
+    if line.command == "submit":
+        from cluster.submit import submit  # noqa: PLC0415 - loads Ray's client
+
+        return submit(line.overrides, address=line.address)
+    return _run_here(line, console)
+
+
+def _run_here(line: CommandLine, console: Console) -> int:
+    from cluster import commands  # noqa: PLC0415 - loads Ray
+
+    if line.command == "create-model":
+        return commands.create_model(_only_word(line), line.overrides, console)
+    if line.command == "evaluate":
+        return commands.evaluate(_only_word(line), line.overrides, console)
+    if line.command == "data":
+        return commands.show_data(line.overrides, console)
+    if not line.is_multirun:
+        return commands.train(line.overrides, console)
+    from conf.load import expand_sweep  # noqa: PLC0415
+
+    return max(commands.train(job, console) for job in expand_sweep(line.overrides))
+
+
+def _only_word(line: CommandLine) -> str:
+    if len(line.words) != 1:
+        raise ConfigError([f"{line.command} takes one folder, got {' '.join(line.words) or 'none'}"])
+    return line.words[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

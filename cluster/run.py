@@ -1,0 +1,285 @@
+"""One run from the first checkpoint to the summary: the supervised phases, RL, and what happens between steps.
+
+parity gate -> evaluate -> warm-up -> cold start -> evaluate -> RL (cluster/loop.py) -> evaluate -> export -> summary
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.checkpoint import PHASES, CheckpointFolder, Phase, RunState
+from cluster.engines import RolloutPool
+from cluster.journal import Journal
+from cluster.learners import LearnerGroup
+from cluster.loop import Schedule, StepRecord, train
+from cluster.parity import ParityReport, compare, scoring_requests
+from cluster.progress import ProgressDisplay
+from cluster.records import RunRecords
+from cluster.statistics import step_metrics
+from conf.schema import RunConfig, SupervisedConfig
+from evaluation.judge import EvaluationReport, evaluate
+from learner.algorithms import build_algorithm
+from learner.schedule import supervised_learning_rate
+from rewards.scorer import build_scorer
+from rollout.datasets.base import Data, Demonstrations, declared_scale
+from rollout.prompts import DemonstrationStream, PromptStream
+from rollout.worker_types import GenerationOrder
+
+logger = logging.getLogger(__name__)
+
+LEARNER_FOLDER = "learner"
+UNTRAINED, COLD_START, RL = "untrained", "cold_start", "rl"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Desk:
+    """What a run writes to and is told by."""
+
+    journal: Journal
+    records: RunRecords
+    checkpoints: CheckpointFolder
+    display: ProgressDisplay
+    stop: asyncio.Event
+    """Set when the run is asked to save and end."""
+
+
+class Run:
+    """Drives one run; every collaborator is handed in."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        state: RunState,
+        data: Data,
+        pool: RolloutPool,
+        learners: LearnerGroup,
+        desk: Desk,
+    ) -> None:
+        self._config, self._data, self._pool, self._learners = config, data, pool, learners
+        self._journal, self._records, self._checkpoints = desk.journal, desk.records, desk.checkpoints
+        self._display, self._stop = desk.display, desk.stop
+        self._state = state
+        self._scale = declared_scale(config.data.scale)
+        self._engine_version: int | None = None
+
+    async def execute(self, *, resumed: Path | None, model_folder: Path) -> bool:
+        """Run what is left of the run; False when it was stopped before the end."""
+        if resumed is not None:
+            reference = await self._reference_folder(self._state.phase, model_folder)
+            await self._learners.start_phase(self._state.phase, reference_folder=reference)
+            await self._learners.load_checkpoint(resumed / LEARNER_FOLDER)
+            self._learners.policy_version = self._state.policy_version
+        await self._push_if_stale()
+        await self._parity_gate()
+        if not self._records.has_evaluation(UNTRAINED):
+            await self._evaluate(UNTRAINED)
+        for phase in PHASES[PHASES.index(self._state.phase) :]:
+            if not await self._run_phase(phase, resumed=resumed, model_folder=model_folder):
+                return False
+            resumed = None
+        await self._evaluate(RL)
+        await self._learners.export(self._records.folder / "model")
+        return True
+
+    async def after_step(self, record: StepRecord) -> bool:
+        """Journal an RL step, then evaluate, check parity and save when it is their turn."""
+        step = record.step + 1
+        self._engine_version = self._learners.policy_version
+        values = step_metrics(
+            record, num_pending=self._pool.num_pending, policy_version=self._learners.policy_version
+        )
+        self._journal.sample(record.scored, step=record.step, global_step=self._state.global_step)
+        self._advance("rl", step, values)
+        if self._is_due(step, self._config.parity.every):
+            await self._parity_gate()
+        if self._is_due(step, self._config.loop.evaluate_every) and step < self._config.loop.num_steps:
+            await self._evaluate(f"rl-{step}")
+        return await self._save_if_due(last=step == self._config.loop.num_steps)
+
+    async def _run_phase(self, phase: Phase, *, resumed: Path | None, model_folder: Path) -> bool:
+        if self._state.phase != phase:
+            self._set_state(phase=phase, next_step=0)
+        if resumed is None:
+            await self._learners.start_phase(
+                phase, reference_folder=await self._reference_folder(phase, model_folder)
+            )
+        started = time.perf_counter()
+        try:
+            if phase == "rl":
+                return await self._rl()
+            supervised = {"warm_up": self._config.warm_up, "cold_start": self._config.cold_start}[phase]
+            source = {"warm_up": self._data.warm_up, "cold_start": self._data.cold_start}[phase]
+            finished = await self._supervised(phase, supervised, source)
+            if finished and phase == "cold_start":
+                await self._evaluate(COLD_START)
+            return finished
+        finally:
+            self._records.add_seconds(phase, time.perf_counter() - started)
+
+    async def _supervised(
+        self, phase: Phase, config: SupervisedConfig, source: Demonstrations | None
+    ) -> bool:
+        if config.num_steps == 0:
+            return True
+        if source is None:
+            raise ValueError(
+                f"data.kind={self._config.data.kind} has no {phase} demonstrations; set {phase}.num_steps=0"
+            )
+        stream = DemonstrationStream(source, batch_size=config.batch_size, seed=self._config.run.seed)
+        first = self._state.next_step
+        # The next batch is made while the learner works on this one.
+        upcoming = asyncio.create_task(asyncio.to_thread(stream.batch, first))
+        for step in range(first, config.num_steps):
+            demonstrations = await upcoming
+            if step + 1 < config.num_steps:
+                upcoming = asyncio.create_task(asyncio.to_thread(stream.batch, step + 1))
+            rate = supervised_learning_rate(step, config=config)
+            values = await self._learners.supervised_step(demonstrations, step=step, learning_rate=rate)
+            self._advance(phase, step + 1, values)
+            if await self._save_if_due(last=step + 1 == config.num_steps):
+                return step + 1 == config.num_steps
+        return True
+
+    async def _rl(self) -> bool:
+        await self._push_if_stale()
+        config = self._config
+        if config.loop.num_steps == 0:
+            return True
+        done = await train(
+            Schedule(
+                first_step=self._state.next_step, num_steps=config.loop.num_steps, max_lag=config.loop.max_lag
+            ),
+            prompts=PromptStream(
+                self._data.train, prompts_per_step=config.rollout.prompts_per_step, seed=config.run.seed
+            ),
+            rollouts=self._pool,
+            scorer=build_scorer(config.rewards, scale=self._scale),
+            algorithm=build_algorithm(config.algorithm),
+            learner=self._learners,
+            observer=self,
+        )
+        return done == config.loop.num_steps
+
+    async def _evaluate(self, label: str) -> EvaluationReport:
+        await self._push_if_stale()
+        started = time.perf_counter()
+        report = await judge_test_split(self._config, data=self._data, pool=self._pool)
+        seconds = time.perf_counter() - started
+        self._records.add_evaluation(label, report, global_step=self._state.global_step, seconds=seconds)
+        self._journal.record_evaluation(report.metrics(), global_step=self._state.global_step)
+        self._display.say(f"evaluation {label}: {one_line(report)}")
+        return report
+
+    async def _parity_gate(self) -> ParityReport | None:
+        parity = self._config.parity
+        dataset = self._data.train
+        order = GenerationOrder(
+            prompts=[dataset.prompt(index) for index in range(min(parity.num_prompts, len(dataset)))],
+            num_completions=2,
+            sampling=self._config.rollout.sampling,
+            seed=self._config.run.seed,
+        )
+        for engine, views in enumerate(await self._pool.view(order)):
+            scores = await self._learners.completion_logprobs(scoring_requests(views))
+            report = compare(views, scores, bound=parity.max_logprob_difference)
+            self._display.say(
+                f"parity gate engine {engine}: {report.num_prompts} prompts, {report.num_tokens} tokens, "
+                f"max |engine - trainer| {report.max_difference:.2e} nats"
+            )
+        return report
+
+    async def _push_if_stale(self) -> None:
+        if self._engine_version != self._learners.policy_version:
+            await self._learners.push_weights()
+            self._engine_version = self._learners.policy_version
+
+    async def _save_if_due(self, *, last: bool) -> bool:
+        stopping = self._stop.is_set()
+        if stopping or last or self._is_due(self._state.global_step, self._config.loop.checkpoint_every):
+            await self.save()
+        return stopping
+
+    async def save(self) -> None:
+        """Write a checkpoint of the current state."""
+        partial = self._checkpoints.begin(self._state.global_step)
+        await self._learners.save_checkpoint(partial / LEARNER_FOLDER)
+        self._checkpoints.commit(partial, self._state)
+
+    async def _reference_folder(self, phase: Phase, model_folder: Path) -> str | None:
+        """The KL reference is the model RL starts from, written once."""
+        if phase != "rl" or self._config.algorithm.kl.coefficient == 0.0:
+            return None
+        if self._state.policy_version == 0:
+            return str(model_folder)
+        folder = self._records.folder / "reference"
+        if not folder.exists():
+            await self._learners.export(folder)
+        return str(folder)
+
+    def _advance(self, phase: Phase, done: int, values: Mapping[str, float]) -> None:
+        self._journal.record(values, phase=phase, step=done - 1, global_step=self._state.global_step)
+        self._set_state(phase=phase, next_step=done)
+        totals = {
+            "warm_up": self._config.warm_up.num_steps,
+            "cold_start": self._config.cold_start.num_steps,
+            "rl": self._config.loop.num_steps,
+        }
+        shown = {name: values[key] for name, key in SHOWN.items() if key in values}
+        self._display.step(phase, done=done, total=totals[phase], numbers=shown | self._records.latest_srcc())
+
+    def _set_state(self, *, phase: Phase, next_step: int) -> None:
+        stepped = next_step > 0
+        self._state = RunState(
+            phase=phase,
+            next_step=next_step,
+            global_step=self._state.global_step + stepped,
+            policy_version=self._learners.policy_version,
+            config_digest=self._state.config_digest,
+            versions=self._state.versions,
+        )
+
+    @staticmethod
+    def _is_due(step: int, every: int) -> bool:
+        return every > 0 and step % every == 0
+
+
+SHOWN = {
+    "loss": "supervised/loss",
+    "reward": "rewards/total/mean",
+    "format": "answers/format/fraction",
+    "spread": "answers/spread/across",
+    "tok/s": "rollout/tokens/per_s",
+}
+"""Journal keys the progress display shows, by the word it shows them under."""
+
+
+async def judge_test_split(config: RunConfig, *, data: Data, pool: RolloutPool) -> EvaluationReport:
+    """Let the engines' current weights score the test pictures, always the same ones."""
+    num_prompts = min(config.evaluation.num_prompts, len(data.test))
+    order = GenerationOrder(
+        prompts=[data.test.prompt(index) for index in range(num_prompts)],
+        num_completions=config.evaluation.num_completions,
+        sampling=config.evaluation.sampling,
+        seed=config.run.seed,
+    )
+    scale = declared_scale(config.data.scale)
+    return evaluate(await pool.run(order), scale=scale, min_spread=config.evaluation.min_spread)
+
+
+def one_line(report: EvaluationReport) -> str:
+    """An evaluation in one line; "-" where a number is undefined."""
+
+    def shown(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3f}"
+
+    alarm = (
+        "  ALARM: scores hardly differ between pictures, the judge has collapsed" if report.collapsed else ""
+    )
+    return (
+        f"SRCC {shown(report.srcc)} PLCC {shown(report.plcc)} format {100 * report.format_rate:.1f} % "
+        f"unparsed {report.num_unparsed}/{report.num_completions} spread {shown(report.spread_across)}{alarm}"
+    )

@@ -1,0 +1,1 @@
+"""Run settings: Hydra composes the YAML here, pydantic checks it once, everyone reads it. Imports no room."""

@@ -1,0 +1,174 @@
+"""Reads the command line into a command, Hydra overrides and switches. Standard library only.
+
+    arbiter [COMMAND] [WORD ...] [KEY=VALUE | GROUP=CHOICE ...] [switches]
+
+``train`` is meant when no command is given. Hydra's own switches keep their names and meanings.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from conf.errors import ConfigError, did_you_mean
+from conf.groups import group_choices
+
+Command = Literal["train", "create-model", "submit", "evaluate", "explain", "data"]
+
+_MEANINGS: dict[Command, str] = {
+    "train": "run a job: warm-up, cold start, RL, evaluation (the default command)",
+    "create-model": "make a tiny Qwen2.5-VL with tokenizer and processor: create-model FOLDER",
+    "submit": "send the job to a running Ray cluster and follow its log",
+    "evaluate": "rank the test pictures with a finished model",
+    "explain": "type, bounds, value and meaning of a knob or section: explain [KEY ...]",
+    "data": "read and check the data set, and describe it",
+}
+_TAKES_WORDS: tuple[Command, ...] = ("create-model", "evaluate", "explain", "data")
+# Hydra's switches that answer something instead of running a job, and whether a value follows.
+_HYDRA_SWITCHES = {
+    "--cfg": True,
+    "-c": True,
+    "--package": True,
+    "-p": True,
+    "--resolve": False,
+    "--info": False,
+    "-i": False,
+    "--shell-completion": False,
+    "-sc": False,
+    "--hydra-help": False,
+    "--version": False,
+}
+_INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+_OWN_SWITCHES = ("--help", "-h", "--multirun", "-m", "--address")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandLine:
+    """What the user asked for."""
+
+    command: Command
+    overrides: tuple[str, ...]
+    """Hydra overrides in the order given."""
+    words: tuple[str, ...]
+    """Arguments that are no overrides, such as the key to explain."""
+    wants_help: bool
+    is_multirun: bool
+    hydra_switches: tuple[str, ...]
+    """Given to Hydra as they are when there are any; no job is run then."""
+    address: str | None
+    """Ray dashboard a job is submitted to."""
+
+
+def parse_command_line(arguments: Sequence[str]) -> CommandLine:
+    """Sort the arguments after the program's name.
+
+    Raises:
+        ConfigError: An unknown command or switch, or a switch without its value.
+    """
+    rest = iter(arguments)
+    overrides: list[str] = []
+    words: list[str] = []
+    switches: list[str] = []
+    own: dict[str, str] = {}
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        if name in _HYDRA_SWITCHES:
+            switches += _with_value(argument, name=name, has_value=bool(equals), rest=rest)
+        elif name in _OWN_SWITCHES:
+            own[name] = value if equals else _value_of(name, rest)
+        elif argument.startswith("-"):
+            known = (*_HYDRA_SWITCHES, *_OWN_SWITCHES)
+            raise ConfigError([f"{argument}: unknown switch{did_you_mean(argument, known)}"])
+        elif switches and switches[-1] in ("--info", "-i") and argument in _INFO_TOPICS:
+            switches.append(argument)
+        elif equals or argument.startswith("~"):
+            (switches if switches and switches[-1] in ("-sc", "--shell-completion") else overrides).append(
+                argument
+            )
+        else:
+            words.append(argument)
+    command = _command(words, asks_hydra=bool(switches))
+    if own.keys() & {"--address"} and command != "submit":
+        raise ConfigError([f"--address: belongs to the command submit, got {command}"])
+    return CommandLine(
+        command=command,
+        overrides=tuple(overrides),
+        words=tuple(words),
+        wants_help=bool(own.keys() & {"--help", "-h"}),
+        is_multirun=bool(own.keys() & {"--multirun", "-m"}),
+        hydra_switches=tuple(switches),
+        address=own.get("--address"),
+    )
+
+
+def usage() -> str:
+    """What ``--help`` prints."""
+    commands = "\n".join(f"  {name:<13} {meaning}" for name, meaning in _MEANINGS.items())
+    groups = "\n".join(f"  {name:<10} {', '.join(choices)}" for name, choices in group_choices().items())
+    return _USAGE.format(commands=commands, groups=groups)
+
+
+def without_command(line: str) -> str:
+    """A shell line with our command taken out, so that Hydra can complete the overrides after it."""
+    words = line.split(" ")
+    position = next((i for i, word in enumerate(words) if Path(word).name == "arbiter"), 0) + 1
+    if len(words) > position + 1 and words[position] in get_args(Command):
+        del words[position]
+    return " ".join(words)
+
+
+def _command(words: list[str], *, asks_hydra: bool) -> Command:
+    """Take the command off the front of ``words``."""
+    for name in _MEANINGS:
+        if words and words[0] == name:
+            del words[0]
+            if words and name not in _TAKES_WORDS:
+                raise ConfigError([f"{words[0]}: {name} takes KEY=VALUE and GROUP=CHOICE only"])
+            return name
+    if words and not asks_hydra:
+        raise ConfigError([f"{words[0]}: neither a command nor KEY=VALUE{did_you_mean(words[0], _MEANINGS)}"])
+    return "train"
+
+
+def _with_value(argument: str, *, name: str, has_value: bool, rest: Iterator[str]) -> list[str]:
+    if has_value or not _HYDRA_SWITCHES[name]:
+        return [argument]
+    return [argument, _value_of(name, rest)]
+
+
+def _value_of(name: str, rest: Iterator[str]) -> str:
+    if name in _OWN_SWITCHES and name != "--address":
+        return ""
+    value = next(rest, None)
+    if value is None:
+        raise ConfigError([f"{name}: needs a value"])
+    return value
+
+
+_USAGE = """\
+usage: arbiter [COMMAND] [KEY=VALUE | GROUP=CHOICE ...] [switches]
+       (the same as: python -m cluster.main ...)
+
+Trains visual judges: vLLM rollouts, a DeepSpeed learner, Ray in between.
+
+commands
+{commands}
+
+groups, chosen with GROUP=CHOICE (files conf/GROUP/CHOICE.yaml)
+{groups}
+
+switches
+  --cfg job       print the composed configuration and stop (--package SECTION for a part)
+  --multirun, -m  one run per combination of values: run.seed=0,1,2
+  --info TOPIC    what Hydra knows: all, config, defaults, defaults-tree, plugins, searchpath
+  -sc install=bash   print the shell code for tab completion: eval "$(arbiter -sc install=bash)"
+  --address URL   (submit) the Ray dashboard, such as http://127.0.0.1:8265
+  --help, -h      this text; arbiter explain lists every knob with type, bounds, value and meaning
+
+examples
+  arbiter train recipe=demo                                the whole story on a machine without GPU
+  arbiter recipe=demo rollout.num_completions=4 --cfg job  look before running
+  arbiter recipe=smoke run.seed=0,1,2 --multirun           three short runs, one after the other
+  arbiter explain algorithm.clip_low                       what a knob means
+  arbiter submit recipe=rl2r_kadid data.image_folder=...   the same job on a Ray cluster
+"""

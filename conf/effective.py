@@ -1,0 +1,115 @@
+"""The configuration a run really has: what is saved, what identifies it, what in it does nothing."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from conf.machine import resolve_backend
+from conf.rules import placement_of
+from conf.schema import RunConfig, SupervisedConfig
+
+_NOT_PART_OF_THE_RESULT = (
+    "run.name",
+    "run.folder",
+    "run.resume",
+    "loop.num_steps",
+    "loop.evaluate_every",
+    "loop.checkpoint_every",
+    "loop.keep_checkpoints",
+    "rollout.num_engines",
+    "rollout.tensor_parallel",
+    "rollout.max_concurrent_sequences",
+    "rollout.kv_cache_gib",
+    "rollout.gpu_memory_fraction",
+    "rollout.enforce_eager",
+    "learner.micro_batch_size",
+    "learner.gradient_checkpointing",
+    "weights",
+    "parity",
+    "evaluation",
+    "journal",
+    "cluster",
+)
+"""Names, durations and machine shapes: a run may be resumed with other ones (``loop.num_steps``: longer)."""
+
+
+def effective_yaml(config: RunConfig) -> str:
+    """Every value of the run as YAML, in schema order; loading it again gives the same configuration."""
+    header = f"# effective configuration; digest {config_digest(config)}\n"
+    body: str = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return header + body
+
+
+def config_digest(config: RunConfig) -> str:
+    """Sha256 (hex) over the settings that define what is learned; equal digests may resume one another."""
+    values: dict[str, Any] = config.model_dump(mode="json")
+    for key in _NOT_PART_OF_THE_RESULT:
+        section, _, name = key.partition(".")
+        if name:
+            del values[section][name]
+        else:
+            del values[section]
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def ineffective_options(config: RunConfig) -> dict[str, str]:
+    """Keys that change nothing in the mode this run is in, and why; refused on the command line."""
+    reasons = dict(_idle_on_these_machines(config))
+    reasons |= _idle_phase("warm_up", config.warm_up)
+    reasons |= _idle_phase("cold_start", config.cold_start)
+    if config.loop.num_steps == 0:
+        why = "loop.num_steps=0 leaves out the RL phase"
+        reasons |= {key: why for key in leaf_values(config.model_dump()) if key.startswith(_RL_ONLY)}
+    if config.evaluation.sampling.temperature == 0:
+        reasons["evaluation.sampling.top_p"] = (
+            "evaluation.sampling.temperature=0 always takes the likeliest token"
+        )
+    return reasons
+
+
+_RL_ONLY = (
+    "loop.max_lag",
+    "loop.evaluate_every",
+    "rollout.prompts_per_step",
+    "rollout.num_completions",
+    "rewards.",
+    "algorithm.",
+    "learner.learning_rate",
+    "learner.warmup_steps",
+    "parity.every",
+    "journal.samples_per_step",
+)
+
+
+def _idle_on_these_machines(config: RunConfig) -> Iterator[tuple[str, str]]:
+    if placement_of(config) == "no_gpu":
+        why = "the run uses no GPU (cluster.gpus_per_node=0)"
+        yield "rollout.gpu_memory_fraction", why
+        yield "rollout.enforce_eager", why
+    else:
+        yield "rollout.kv_cache_gib", "on a GPU rollout.gpu_memory_fraction decides"
+        yield "cluster.cpu_threads_per_actor", "the run computes on GPUs"
+    if resolve_backend(config.weights, placement_of(config)) != "gloo":
+        yield "weights.verify", "vLLM's own transports carry no digest; parity.every compares log-probs instead"
+
+
+def _idle_phase(section: str, phase: SupervisedConfig) -> dict[str, str]:
+    if phase.num_steps:
+        return {}
+    why = f"{section}.num_steps=0 skips the phase"
+    return {f"{section}.{name}": why for name in SupervisedConfig.model_fields if name != "num_steps"}
+
+
+def leaf_values(tree: Mapping[str, Any], *, prefix: str = "") -> dict[str, object]:
+    """Values of a nested configuration by dotted key."""
+    found: dict[str, object] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            found |= leaf_values(value, prefix=f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found

@@ -1,0 +1,101 @@
+"""What is wrong with a configuration, one readable line per problem."""
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import ValidationError
+
+from conf.errors import did_you_mean
+from conf.keys import ANY_NAME, all_knobs, expected_of, find_knobs, key_of_location
+
+
+def validation_problems(error: ValidationError) -> list[str]:
+    """Pydantic's findings in the words of the schema: the key, what was given, what is allowed."""
+    return [line for finding in error.errors(include_url=False) for line in _lines(finding)]
+
+
+def unknown_key(key: str, *, known: Sequence[str]) -> str:
+    """The problem line of a key that does not exist in this run; ``known`` are the keys that do."""
+    knobs = find_knobs(key)
+    if any(ANY_NAME in knob.key for knob in knobs):
+        return _unknown_name(key, pattern=knobs[0].key, known=known)
+    choices = sorted({knob.choice for knob in knobs if knob.choice})
+    if choices:
+        return f"{key}: this run has no such option; it belongs to {' or '.join(choices)}"
+    return f"{key}: unknown key{did_you_mean(key, known)}"
+
+
+def missing_value(key: str) -> str:
+    """The problem line of a key that must be given and is not."""
+    knobs = find_knobs(key)
+    if not knobs:
+        return f"{key}: must be given"
+    meaning = f": {knobs[0].meaning}" if knobs[0].meaning else ""
+    return f"{key}: must be given, {expected_of(knobs)}{meaning}"
+
+
+def _unknown_name(key: str, *, pattern: str, known: Sequence[str]) -> str:
+    depth = pattern.split(".").index(ANY_NAME)
+    section = ".".join(key.split(".")[:depth])
+    names = sorted({k.split(".")[depth] for k in known if k.startswith(f"{section}.")} - {ANY_NAME})
+    own = ".".join(key.split(".")[: depth + 1])
+    return (
+        f"{key}: this run has no {own}, {section} holds {', '.join(names)}; add it with +{own}={{kind:...}}"
+    )
+
+
+def _lines(finding: Mapping[str, object]) -> list[str]:
+    location = finding["loc"]
+    assert isinstance(location, tuple)
+    key = key_of_location(location)
+    match finding["type"]:
+        case "extra_forbidden":
+            return [unknown_key(key, known=[knob.key for knob in all_knobs()])]
+        case "missing" | "union_tag_not_found":
+            return [missing_value(key if finding["type"] == "missing" else f"{key}.kind")]
+        case "union_tag_invalid":
+            return [_bad_tag(key, finding)]
+        case "value_error":
+            text = str(finding["msg"]).removeprefix("Value error, ")
+            return [f"{key}: {line}" if key else line for line in text.splitlines()]
+    return [_bad_value(key, finding)]
+
+
+def _bad_tag(key: str, finding: Mapping[str, object]) -> str:
+    context = finding["ctx"]
+    assert isinstance(context, dict)
+    allowed = [tag.strip("'") for tag in str(context["expected_tags"]).split(", ")]
+    return (
+        f"{key}.kind={context['tag']}: expected one of {', '.join(allowed)}"
+        f"{did_you_mean(str(context['tag']), allowed)}"
+    )
+
+
+def _bad_value(key: str, finding: Mapping[str, object]) -> str:
+    given = f"{key}={_shown(finding['input'])}"
+    knobs = find_knobs(key) or find_knobs(key.rpartition(".")[0])
+    if not knobs:
+        return f"{given}: expected a section with its own keys, such as {_example_below(key)}"
+    detail = ""
+    if finding["type"] == "literal_error":
+        allowed = expected_of(knobs).removeprefix("one of ").split(", ")
+        detail = did_you_mean(str(finding["input"]), allowed)
+    elif finding["type"] == "string_pattern_mismatch":
+        context = finding["ctx"]
+        assert isinstance(context, dict)
+        detail = f" matching {context['pattern']}"
+    return f"{given}: expected {expected_of(knobs)}{detail}"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _example_below(key: str) -> str:
+    return next(
+        (knob.key for knob in all_knobs() if knob.key.startswith(f"{key}.")), "those of conf/run.yaml"
+    )

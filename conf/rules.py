@@ -1,0 +1,165 @@
+"""What settings of different sections demand of one another; each rule returns the problems it finds.
+
+``RunConfig`` runs every rule, so a configuration that exists is free of contradictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from conf.machine import Placement, resolve_backend, resolve_placement
+
+if TYPE_CHECKING:
+    from conf.schema import RunConfig
+
+
+def disagreements(config: RunConfig) -> list[str]:
+    """One line per contradiction, naming the keys, their values, and what to change."""
+    return [problem for rule in _RULES for problem in rule(config)]
+
+
+def placement_of(config: RunConfig) -> Placement:
+    """The placement this run uses."""
+    return resolve_placement(
+        config.cluster,
+        num_learner_gpus=config.learner.world_size,
+        num_engine_gpus=config.rollout.num_engines * config.rollout.tensor_parallel,
+    )
+
+
+def _a_group_relative_algorithm_needs_a_group(config: RunConfig) -> Iterator[str]:
+    if config.algorithm.kind == "grpo" and config.loop.num_steps and config.rollout.num_completions < 2:
+        yield (
+            "rollout.num_completions=1 gives a group-relative algorithm nothing to compare; "
+            "use rollout.num_completions=2 or more"
+        )
+
+
+def _ranking_needs_partners(config: RunConfig) -> Iterator[str]:
+    ranks = any(term.kind == "ranking" for term in config.rewards.terms.values())
+    if ranks and config.loop.num_steps and config.rollout.prompts_per_step < 2:
+        yield (
+            "the ranking reward compares pictures within a step; "
+            f"rollout.prompts_per_step={config.rollout.prompts_per_step} must be at least 2"
+        )
+
+
+def _training_samples_from_the_trainers_distribution(config: RunConfig) -> Iterator[str]:
+    sampling = config.rollout.sampling
+    if config.loop.num_steps and (sampling.temperature != 1.0 or sampling.top_p != 1.0):
+        yield (
+            "rollout.sampling must have temperature=1 and top_p=1: the trainer scores the model's own "
+            f"distribution, got temperature={sampling.temperature} top_p={sampling.top_p}"
+        )
+
+
+def _batches_divide(config: RunConfig) -> Iterator[str]:
+    world_size = config.learner.world_size
+    sizes: dict[str, int] = {}
+    if config.warm_up.num_steps:
+        sizes["warm_up.batch_size"] = config.warm_up.batch_size
+    if config.cold_start.num_steps:
+        sizes["cold_start.batch_size"] = config.cold_start.batch_size
+    if config.loop.num_steps:
+        num_sequences = config.rollout.prompts_per_step * config.rollout.num_completions
+        sizes["rollout.prompts_per_step * rollout.num_completions"] = num_sequences
+    for key, size in sizes.items():
+        if size % world_size:
+            down = size - size % world_size
+            near = f"{down} or {down + world_size}" if down else str(down + world_size)
+            yield f"learner.world_size={world_size} must divide {key}={size}; try {near}"
+
+
+def _answers_fit_the_model_length(config: RunConfig) -> Iterator[str]:
+    longest = max(config.rollout.sampling.max_tokens, config.evaluation.sampling.max_tokens)
+    if longest >= config.rollout.max_model_len:
+        yield (
+            f"rollout.max_model_len={config.rollout.max_model_len} leaves no room for a prompt beside "
+            f"{longest} sampled tokens; raise it or lower max_tokens"
+        )
+
+
+def _every_term_is_weighed(config: RunConfig) -> Iterator[str]:
+    for name, term in config.rewards.terms.items():
+        if term.weight == 0 and config.loop.num_steps:
+            yield f"rewards.terms.{name}.weight=0 has no effect; remove the term with ~rewards.terms.{name}"
+
+
+def _the_test_split_is_large_enough(config: RunConfig) -> Iterator[str]:
+    if config.data.kind == "photo_distortions" and config.evaluation.num_prompts > config.data.num_test:
+        yield (
+            f"evaluation.num_prompts={config.evaluation.num_prompts} is more than "
+            f"data.num_test={config.data.num_test}; lower one or raise the other"
+        )
+
+
+def _placement_matches_the_machines(config: RunConfig) -> Iterator[str]:
+    cluster, has_gpus = config.cluster, config.cluster.gpus_per_node > 0
+    if not has_gpus and cluster.placement in ("split", "colocated", "one_gpu"):
+        yield (
+            f"cluster.placement={cluster.placement} needs GPUs, but cluster.gpus_per_node=0; "
+            "set cluster.gpus_per_node, or cluster.placement=no_gpu"
+        )
+    if has_gpus and cluster.placement == "no_gpu":
+        yield (
+            f"cluster.placement=no_gpu leaves cluster.gpus_per_node={cluster.gpus_per_node} unused; "
+            "set cluster.gpus_per_node=0"
+        )
+    if cluster.ray_address == "local" and cluster.num_nodes > 1:
+        yield (
+            f"cluster.num_nodes={cluster.num_nodes} needs a running Ray cluster, but "
+            "cluster.ray_address=local starts Ray on this machine only; set cluster.ray_address=auto"
+        )
+
+
+def _the_cpu_stack_has_no_gpu_features(config: RunConfig) -> Iterator[str]:
+    if placement_of(config) != "no_gpu":
+        return
+    if config.rollout.tensor_parallel > 1:
+        yield f"rollout.tensor_parallel={config.rollout.tensor_parallel} needs GPUs; without them use 1"
+    if config.learner.attention == "flash_attention_2":
+        yield "learner.attention=flash_attention_2 needs GPUs; without them use auto, sdpa or eager"
+
+
+def _weights_can_travel(config: RunConfig) -> Iterator[str]:
+    placement = placement_of(config)
+    backend = resolve_backend(config.weights, placement)
+    shares_gpus = placement in ("colocated", "one_gpu")
+    if backend == "ipc" and not shares_gpus:
+        yield (
+            f"weights.backend=ipc needs learner and engine on the same GPU, but the placement is "
+            f"{placement}; use weights.backend=auto or cluster.placement=colocated"
+        )
+    if backend == "nccl" and placement == "no_gpu":
+        yield "weights.backend=nccl needs GPUs, but cluster.gpus_per_node=0; use weights.backend=auto or gloo"
+    if backend == "nccl" and shares_gpus:
+        yield (
+            f"weights.backend=nccl refuses two processes on one GPU, but the placement is {placement}; "
+            "use weights.backend=auto or ipc"
+        )
+
+
+def _overlap_needs_engines_of_their_own(config: RunConfig) -> Iterator[str]:
+    placement = placement_of(config)
+    if config.loop.max_lag and placement in ("colocated", "one_gpu"):
+        yield (
+            f"loop.max_lag={config.loop.max_lag} has generation overlap learning, but the placement is "
+            f"{placement}, where engines sleep while the learner works; use loop.max_lag=0 "
+            "or cluster.placement=split"
+        )
+
+
+_RULES: tuple[Callable[[RunConfig], Iterator[str]], ...] = (
+    _a_group_relative_algorithm_needs_a_group,
+    _ranking_needs_partners,
+    _training_samples_from_the_trainers_distribution,
+    _batches_divide,
+    _answers_fit_the_model_length,
+    _every_term_is_weighed,
+    _the_test_split_is_large_enough,
+    _placement_matches_the_machines,
+    _the_cpu_stack_has_no_gpu_features,
+    _weights_can_travel,
+    _overlap_needs_engines_of_their_own,
+)

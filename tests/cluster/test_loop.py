@@ -1,0 +1,145 @@
+"""The loop's order, lag, errors and end, with hand-written stand-ins for the rooms it calls."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from cluster.loop import Schedule, StepRecord, train
+from learner.batching import assemble
+from learner.types import StepReport, TrainingBatch
+from rewards.types import ScoredGroup
+from rollout.types import Prompt, RolloutGroup
+from tests.builders import make_prompt, make_scored_group
+
+
+class World:
+    """One run's stand-ins; they write down what happened, in order."""
+
+    def __init__(self, *, credit: bool = True, stop_after: int | None = None) -> None:
+        self.events: list[tuple[str, int]] = []
+        self.records: list[StepRecord] = []
+        self.version = self.pushed = 0
+        self.staleness: list[int] = []
+        self._credit, self._stop_after = credit, stop_after
+
+    def batch(self, step: int) -> Sequence[Prompt]:
+        return [make_prompt(f"p{step}")]
+
+    async def generate(self, prompts: Sequence[Prompt], *, step: int) -> list[RolloutGroup]:
+        self.events.append(("generate", step))
+        self.staleness.append(step - self.pushed)
+        await asyncio.sleep(0)
+        totals = [0.0, 1.0] if self._credit else [1.0, 1.0]
+        return [make_scored_group(totals).group for _ in prompts]
+
+    async def score(self, groups: Sequence[RolloutGroup]) -> list[ScoredGroup]:
+        totals = [0.0, 1.0] if self._credit else [1.0, 1.0]
+        return [make_scored_group(totals, group=group) for group in groups]
+
+    def build_batch(self, scored: Sequence[ScoredGroup]) -> TrainingBatch:
+        advantages = [-0.5, 0.5] if self._credit else [0.0, 0.0]
+        return assemble(scored, [advantages for _ in scored])
+
+    async def step(self, batch: TrainingBatch, *, step: int) -> StepReport:
+        assert batch.has_credit
+        self.events.append(("learn", step))
+        for _ in range(50):  # slower than generation, so that a lag is used up
+            await asyncio.sleep(0)
+        self.version += 1
+        return StepReport(policy_version=self.version, metrics={})
+
+    async def push_weights(self) -> None:
+        self.events.append(("push", self.version))
+        self.pushed = self.version
+
+    async def after_step(self, record: StepRecord) -> bool:
+        self.records.append(record)
+        return record.step + 1 == self._stop_after
+
+
+async def run(world: World, *, num_steps: int, max_lag: int, first_step: int = 0) -> int:
+    return await asyncio.wait_for(
+        train(
+            Schedule(first_step=first_step, num_steps=num_steps, max_lag=max_lag),
+            prompts=world,
+            rollouts=world,
+            scorer=world,
+            algorithm=world,
+            learner=world,
+            observer=world,
+        ),
+        timeout=10,
+    )
+
+
+def test_without_lag_every_batch_is_sampled_by_the_newest_weights() -> None:
+    world = World()
+    asyncio.run(run(world, num_steps=4, max_lag=0))
+    assert world.staleness == [0, 0, 0, 0]
+    assert world.events[:6] == [
+        ("generate", 0), ("learn", 0), ("push", 1), ("generate", 1), ("learn", 1), ("push", 2),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("max_lag", [1, 2, 3])
+def test_generation_never_runs_further_ahead_than_the_lag(max_lag: int) -> None:
+    world = World()
+    asyncio.run(run(world, num_steps=12, max_lag=max_lag))
+    assert max(world.staleness) == max_lag
+
+
+def test_with_lag_generation_of_the_next_batch_starts_before_learning_ends() -> None:
+    world = World()
+    asyncio.run(run(world, num_steps=3, max_lag=1))
+    assert world.events.index(("generate", 1)) < world.events.index(("learn", 0))
+
+
+@pytest.mark.parametrize("max_lag", [0, 2])
+def test_a_step_without_credit_is_skipped_and_still_advances_the_clock(max_lag: int) -> None:
+    world = World(credit=False)
+    assert asyncio.run(run(world, num_steps=3, max_lag=max_lag)) == 3
+    assert [record.report for record in world.records] == [None, None, None]
+
+
+def test_a_resumed_run_starts_at_its_first_step() -> None:
+    world = World()
+    asyncio.run(run(world, num_steps=5, max_lag=0, first_step=3))
+    assert [record.step for record in world.records] == [3, 4]
+
+
+def test_an_observer_that_says_stop_ends_the_run_after_that_step() -> None:
+    world = World(stop_after=2)
+    assert asyncio.run(run(world, num_steps=100, max_lag=1)) == 2
+
+
+class BrokenEngine(World):
+    async def generate(self, prompts: Sequence[Prompt], *, step: int) -> list[RolloutGroup]:
+        if step == 2:
+            raise RuntimeError("engine 0 died")
+        return await super().generate(prompts, step=step)
+
+
+class BrokenLearner(World):
+    async def step(self, batch: TrainingBatch, *, step: int) -> StepReport:
+        raise ArithmeticError("the gradient is not finite")
+
+
+@pytest.mark.parametrize("max_lag", [0, 1])
+def test_a_dead_engine_stops_the_learner_and_is_the_error_that_is_raised(max_lag: int) -> None:
+    with pytest.raises(RuntimeError, match="engine 0 died"):
+        asyncio.run(run(BrokenEngine(), num_steps=9, max_lag=max_lag))
+
+
+@pytest.mark.parametrize("max_lag", [0, 1])
+def test_a_failing_learner_stops_generation_and_is_the_error_that_is_raised(max_lag: int) -> None:
+    world = BrokenLearner()
+    with pytest.raises(ArithmeticError, match="not finite"):
+        asyncio.run(run(world, num_steps=1000, max_lag=max_lag))
+    assert len([event for event in world.events if event[0] == "generate"]) <= 2
+
+
+def test_every_step_says_where_its_time_went() -> None:
+    world = World()
+    asyncio.run(run(world, num_steps=1, max_lag=0))
+    assert set(world.records[0].seconds) == {"generate", "score", "wait", "learn", "push"}

@@ -1,0 +1,243 @@
+"""Command line to configuration: what composes, and what every kind of mistake is answered with."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conf.effective import effective_yaml
+from conf.errors import ConfigError
+from conf.groups import group_choices
+from conf.load import compose_tree, expand_sweep, given_keys, load_run_config, refuse_ineffective
+
+ROOT = Path(__file__).parents[2]
+KADID = ["data=opinion_score", "data.image_folder=i", "data.train_labels=a", "data.test_labels=b"]
+OWN_KADID = KADID[1:]
+
+
+def problems(*overrides: str) -> list[str]:
+    """The lines of the error these overrides are answered with."""
+    with pytest.raises(ConfigError) as caught:
+        load_run_config(overrides)
+    return list(caught.value.problems)
+
+
+def test_the_default_is_a_tiny_model_on_a_machine_without_gpu() -> None:
+    config = load_run_config([])
+    assert (config.model.size, config.cluster.gpus_per_node, config.data.kind) == (
+        "tiny",
+        0,
+        "photo_distortions",
+    )
+
+
+@pytest.mark.parametrize("recipe", group_choices()["recipe"])
+def test_every_recipe_is_valid(recipe: str) -> None:
+    own = OWN_KADID if recipe == "rl2r_kadid" else []
+    assert load_run_config([f"recipe={recipe}", *own]).run.name == recipe
+
+
+@pytest.mark.parametrize(
+    ("group", "choice"),
+    [
+        (group, choice)
+        for group, choices in group_choices().items()
+        if group != "recipe"
+        for choice in choices
+    ],
+)
+def test_every_choice_is_valid_in_a_fitting_run(group: str, choice: str) -> None:
+    fitting = {
+        "opinion_score": [*OWN_KADID, "warm_up.num_steps=0", "cold_start.num_steps=0"],
+        "two_nodes8": ["learner.world_size=8", "rollout.num_engines=8"],
+    }
+    load_run_config([f"{group}={choice}", *fitting.get(choice, [])])
+
+
+def test_the_command_line_has_the_last_word_over_a_recipe() -> None:
+    config = load_run_config(["recipe=demo", "loop.num_steps=7", "rewards=rl2r_absolute"])
+    assert config.loop.num_steps == 7
+    assert set(config.rewards.terms) == {"format", "opinion", "ranking"}
+
+
+def test_the_run_folder_follows_the_name() -> None:
+    assert load_run_config(["run.name=mine"]).run.folder == "runs/mine"
+
+
+def test_the_published_recipe_has_the_published_numbers() -> None:
+    config = load_run_config(["recipe=rl2r_kadid", *OWN_KADID])
+    assert (config.rollout.num_completions, config.rollout.prompts_per_step) == (6, 64)
+    assert (config.learner.learning_rate, config.learner.zero_stage) == (1e-6, 3)
+    assert config.algorithm.kl.coefficient == 0.04
+
+
+def test_composing_works_from_any_folder_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    code = "from conf.load import load_run_config; load_run_config(['recipe=demo'])"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_effective_configuration_composes_to_itself() -> None:
+    config = load_run_config(["recipe=smoke"])
+    tree = compose_tree(["recipe=smoke"])
+    assert "recipe" not in tree
+    assert effective_yaml(config).count("\n") > 80
+
+
+@pytest.mark.parametrize(
+    ("override", "answer"),
+    [
+        ("loop.num_step=3", "loop.num_step: unknown key; did you mean loop.num_steps?"),
+        ("+loop.max_lagg=2", "loop.max_lagg: unknown key; did you mean loop.max_lag?"),
+        ("num_completions=3", "num_completions: unknown key; did you mean rollout.num_completions?"),
+        ("modle=tiny", "modle: unknown key; did you mean model?"),
+        ("recipe=dmo", "recipe=dmo: expected one of demo, rl2r_kadid, smoke; did you mean demo?"),
+        ("rollout=tny", "rollout=tny: expected one of qwen2_5_vl_7b, tiny; did you mean tiny?"),
+        ("+model=tiny", "model: a choice is made already; leave out the + to change it"),
+        ("+data.num_train=3", "data.num_train: exists already; leave out the + to change it"),
+        ("rollout.num_completions='8'", "rollout.num_completions='8': expected integer >= 1"),
+        ("rollout.num_completions=0", "rollout.num_completions=0: expected integer >= 1"),
+        ("rollout.num_completions=8.0", "rollout.num_completions=8.0: expected integer >= 1"),
+        ("rollout.num_completions=null", "rollout.num_completions=null: expected integer >= 1"),
+        ("rollout.enforce_eager=3", "rollout.enforce_eager=3: expected true or false"),
+        ("learner.learning_rate=nan", "learner.learning_rate=nan: expected number > 0 and <= 1"),
+        ("learner.zero_stage=5", "learner.zero_stage=5: expected one of 0, 1, 2, 3"),
+        (
+            "learner.dtype=bf16",
+            "learner.dtype='bf16': expected one of auto, float32, bfloat16; did you mean bfloat16?",
+        ),
+        ("learner.betas=[0.9,1.5]", "learner.betas.1=1.5: expected list of 2, each number >= 0 and < 1"),
+        ("data.crop_size=57", "data.crop_size=57: expected integer >= 28 and <= 448 and a multiple of 28"),
+        ("run.name='a b'", "run.name='a b': expected text of length >= 1 matching ^[A-Za-z0-9._-]+$"),
+        ("loop=3", "loop=3: expected a section with its own keys, such as loop.num_steps"),
+        ("data.scale.minimum=9", "data.scale: minimum=9.0 must be below maximum=5.0"),
+        (
+            "data.image_folder=x",
+            "data.image_folder: this run has no such option; it belongs to data.kind=opinion_score",
+        ),
+        (
+            "model.path=x",
+            "model: give one of path and size and set the other to null, got path=x size=tiny",
+        ),
+        (
+            "rewards.terms.opinion.weight=2",
+            "rewards.terms.opinion.weight: this run has no rewards.terms.opinion, rewards.terms holds "
+            "format, ranking; add it with +rewards.terms.opinion={kind:...}",
+        ),
+        (
+            "rewards.terms.format.mode=strct",
+            "rewards.terms.format.mode='strct': expected one of strict, tolerant, number; "
+            "did you mean strict?",
+        ),
+        (
+            "rewards.terms.format.kind=ranking",
+            "rewards.terms.format.form: must be given, one of released, paper: "
+            "released: 1e-6 inside both fidelity roots; paper: none.",
+        ),
+        ("+rewards.terms.o.weight=1", "rewards.terms.o.kind: must be given, one of format, opinion, ranking"),
+        (
+            "loop.num_steps=1,2",
+            "'loop.num_steps=1,2': several values need --multirun; a list is loop.num_steps=[a,b], "
+            "a text loop.num_steps='\"a,b\"'",
+        ),
+        ("=3", "'=3': cannot be read as KEY=VALUE (the key is missing)"),
+        (
+            "hydra.run.dir=x",
+            "hydra.run.dir: has no effect, Hydra only composes here; the run folder is run.folder",
+        ),
+        ("model.size=${nope}", "model.size: Interpolation key 'nope' not found"),
+        ("~loop.zz", "loop.zz: unknown key"),
+        ("~data", "data: must be given"),
+    ],
+)
+def test_a_mistake_is_one_readable_line(override: str, answer: str) -> None:
+    assert answer in problems(override)
+
+
+@pytest.mark.parametrize("override", ["a b", "loop.num_steps=[1", "rollout"])
+def test_an_unreadable_override_is_quoted(override: str) -> None:
+    (line,) = problems(override)
+    assert line.startswith(f"{override!r}: cannot be read as KEY=VALUE")
+
+
+def test_a_missing_value_is_named_with_its_meaning() -> None:
+    assert problems("recipe=rl2r_kadid") == [
+        "data.image_folder: must be given, text: Folder the file names in the label files are joined to.",
+        "data.train_labels: must be given, text: Label file of the training split.",
+        "data.test_labels: must be given, text: Label file of the test split.",
+    ]
+
+
+def test_several_mistakes_are_several_lines() -> None:
+    assert len(problems("rollout.num_completions=0", "learner.zero_stage=5", "+loop.x=1")) == 3
+
+
+def test_a_wrong_choice_does_not_hide_a_wrong_key() -> None:
+    assert len(problems("recipe=dmo", "modle=tiny")) == 2
+
+
+def test_no_message_speaks_of_hydra_or_pydantic() -> None:
+    for override in ("loop.x=1", "recipe=zz", "loop.num_steps=x", "model=[tiny,small]", "data=null"):
+        text = "\n".join(problems(override))
+        assert "Traceback" not in text
+        assert not any(word in text for word in ("pydantic.dev", "hydra_full_error", "HYDRA_FULL_ERROR"))
+
+
+def test_given_keys_are_the_values_set_with_dictionaries_flattened() -> None:
+    given = given_keys(["loop={num_steps:3}", "model=tiny", "run.seed=1", "~rewards.terms.format"])
+    assert given == {"loop.num_steps", "run.seed"}
+
+
+def test_a_sweep_is_the_product_of_its_values() -> None:
+    jobs = expand_sweep(["recipe=demo", "run.seed=0,1", "loop.num_steps=range(1,3)"])
+    assert [job[:3] for job in jobs] == [
+        ["recipe=demo", f"run.seed={seed}", f"loop.num_steps={steps}"] for seed in (0, 1) for steps in (1, 2)
+    ]
+
+
+def test_the_runs_of_a_sweep_have_names_and_folders_of_their_own() -> None:
+    configs = [load_run_config(job) for job in expand_sweep(["recipe=demo,smoke"])]
+    assert [config.run.folder for config in configs] == ["runs/demo-0", "runs/smoke-1"]
+
+
+def test_a_folder_given_for_a_sweep_is_numbered() -> None:
+    configs = [load_run_config(job) for job in expand_sweep(["run.seed=0,1", "run.folder='/x/a b'"])]
+    assert [config.run.folder for config in configs] == ["/x/a b-0", "/x/a b-1"]
+
+
+def test_a_sweep_over_names_keeps_them() -> None:
+    configs = [load_run_config(job) for job in expand_sweep(["run.name=a,b"])]
+    assert [config.run.name for config in configs] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("override", "also"),
+    [
+        ("rollout.gpu_memory_fraction=0.5", []),
+        ("rollout.enforce_eager=true", []),
+        ("rollout.kv_cache_gib=1.0", ["cluster=one_gpu"]),
+        ("cluster.cpu_threads_per_actor=2", ["cluster=one_gpu"]),
+        ("cold_start.batch_size=8", ["cold_start.num_steps=0"]),
+        ("warm_up={learning_rate:0.1}", ["warm_up.num_steps=0"]),
+        ("parity.every=5", ["loop.num_steps=0"]),
+        ("rewards.terms.format.weight=2.0", ["loop.num_steps=0"]),
+        ("evaluation.sampling.top_p=0.5", []),
+    ],
+)
+def test_an_option_without_effect_is_refused_when_given(override: str, also: list[str]) -> None:
+    config = load_run_config([*also, override])
+    with pytest.raises(ConfigError, match=r"has no effect, .*; remove it"):
+        refuse_ineffective(config, [*also, override])
+
+
+@pytest.mark.parametrize("recipe", ["demo", "smoke"])
+def test_a_recipe_may_hold_options_without_effect(recipe: str) -> None:
+    refuse_ineffective(load_run_config([f"recipe={recipe}"]), [f"recipe={recipe}"])
+
+
+def test_an_option_with_effect_is_accepted() -> None:
+    overrides = ["rollout.kv_cache_gib=1.0", "loop.max_lag=1"]
+    refuse_ineffective(load_run_config(overrides), overrides)

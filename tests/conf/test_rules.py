@@ -1,0 +1,58 @@
+"""Settings that contradict one another are refused, each with what to change."""
+
+import pytest
+
+from conf.errors import ConfigError
+from conf.load import load_run_config
+
+GPUS = ["cluster.ray_address=auto", "cluster.gpus_per_node=8"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "answer"),
+    [
+        (["rollout.num_completions=1"], "nothing to compare; use rollout.num_completions=2 or more"),
+        (["rollout.prompts_per_step=1"], "rollout.prompts_per_step=1 must be at least 2"),
+        (["rollout.sampling.temperature=0.7"], "temperature=1 and top_p=1"),
+        (["learner.world_size=3"], r"learner.world_size=3 must divide warm_up.batch_size=32; try 30 or 33"),
+        (["rollout.sampling.max_tokens=512"], "leaves no room for a prompt beside 512 sampled tokens"),
+        (["rewards.terms.format.weight=0.0"], "remove the term with ~rewards.terms.format"),
+        (["evaluation.num_prompts=5000"], "more than data.num_test="),
+        (["cluster.placement=split"], "needs GPUs, but cluster.gpus_per_node=0"),
+        (["cluster=one_gpu", "cluster.placement=no_gpu"], "set cluster.gpus_per_node=0"),
+        (["cluster.num_nodes=2"], "set cluster.ray_address=auto"),
+        (["rollout.tensor_parallel=2"], "needs GPUs; without them use 1"),
+        (["learner.attention=flash_attention_2"], "without them use auto, sdpa or eager"),
+        (["weights.backend=ipc"], "needs learner and engine on the same GPU, but the placement is no_gpu"),
+        (["weights.backend=nccl"], "weights.backend=nccl needs GPUs"),
+        ([*GPUS, "weights.backend=ipc"], "but the placement is split"),
+        (["cluster=one_gpu", "weights.backend=nccl"], "refuses two processes on one GPU"),
+        (["cluster=one_gpu", "loop.max_lag=1"], "engines sleep while the learner works"),
+    ],
+)
+def test_a_contradiction_says_what_to_change(overrides: list[str], answer: str) -> None:
+    with pytest.raises(ConfigError, match=answer):
+        load_run_config(overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["rollout.num_completions=1", "loop.num_steps=0"],
+        ["rollout.sampling.temperature=0.7", "loop.num_steps=0"],
+        [*GPUS, "weights.backend=gloo"],
+        [*GPUS, "weights.backend=nccl", "loop.max_lag=2"],
+        ["cluster=one_gpu", "weights.backend=ipc"],
+        ["loop.max_lag=1"],
+    ],
+)
+def test_what_only_looks_like_a_contradiction_is_accepted(overrides: list[str]) -> None:
+    load_run_config(overrides)
+
+
+def test_several_contradictions_are_reported_together() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_run_config(
+            ["rollout.num_completions=1", "rollout.prompts_per_step=1", "rollout.tensor_parallel=2"]
+        )
+    assert len(caught.value.problems) == 3

@@ -1,0 +1,241 @@
+"""The real vLLM engine against the real trainer model: log-probs, seeds, bans, weight pushes, stale caches.
+
+One engine serves the whole module; every test that changes weights pushes the ones it needs first.
+"""
+
+import asyncio
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from conf.machine import ModelConfig
+from conf.schema import RolloutConfig, SamplingConfig
+from rollout.families import build_family
+from rollout.families.base import Family
+from rollout.families.tiny_qwen_vl import TinyModelSize, create_tiny_qwen_vl
+from rollout.types import Media, Message, Opinion, Prompt, RolloutGroup, Scale
+from rollout.weights.gloo import GlooSender
+from rollout.weights.manifest import TensorEntry, WeightManifest
+from rollout.worker import RolloutWorker
+from rollout.worker_types import EngineOptions, GenerationOrder
+
+BOUND = 1e-3
+"""What the acceptance of engine/trainer agreement asks for in fp32, in nats."""
+SAMPLING = SamplingConfig(temperature=1.0, top_p=1.0, max_tokens=12)
+QUESTION = "What is your overall rating on the quality of this picture?"
+
+
+def picture(seed: int, *, height: int = 56, width: int = 84) -> Media:
+    pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return Media(kind="image", data=buffer.getvalue())
+
+
+def prompt_about(media: Media, name: str = "p", text: str = QUESTION) -> Prompt:
+    return Prompt(
+        prompt_id=name,
+        messages=(Message(role="user", content=(media, text)),),
+        reference=Opinion(score=3.0, scale=Scale(minimum=1.0, maximum=5.0)),
+        source="noise",
+        content_id=name,
+    )
+
+
+@dataclass
+class Bench:
+    """An engine, the trainer's model, and the line between them."""
+
+    runner: asyncio.Runner
+    worker: RolloutWorker
+    family: Family
+    model: nn.Module
+    sender: GlooSender
+    version: int = 0
+
+    def sample(
+        self, prompts: Sequence[Prompt], *, seed: int = 0, sampling: SamplingConfig = SAMPLING, num: int = 4
+    ) -> list[RolloutGroup]:
+        order = GenerationOrder(prompts=prompts, num_completions=num, sampling=sampling, seed=seed)
+        return self.runner.run(self.worker.generate(order))
+
+    def push(self) -> None:
+        entries = [
+            TensorEntry(name=name, dtype_name="float32", shape=tuple(tensor.shape))
+            for name, tensor in self.model.named_parameters()
+        ]
+        manifest = WeightManifest(entries=tuple(entries))
+        self.version += 1
+
+        async def transfer() -> None:
+            await self.worker.begin_update()
+            await asyncio.gather(
+                asyncio.to_thread(self.sender.send, manifest, self.model.named_parameters()),
+                self.worker.receive({**manifest.columns(), **self.sender.update_options()}),
+            )
+            await self.worker.finish_update(self.version)
+
+        self.runner.run(transfer())
+
+    def shake(self, *, only_vision: bool) -> None:
+        generator = torch.Generator().manual_seed(self.version)
+        with torch.no_grad():
+            for name, tensor in self.model.named_parameters():
+                if not only_vision or self.family.is_vision(name):
+                    tensor.add_(0.05 * torch.randn(tensor.shape, generator=generator))
+
+    @torch.no_grad()
+    def trainer_logprobs(self, prompt: Prompt, token_ids: NDArray[np.int32]) -> NDArray[np.float32]:
+        encoded = self.family.encode(prompt)
+        logits = self.model(**self.family.forward_arguments([(encoded, token_ids)])).logits[0].float()
+        logits[:, list(self.family.banned_token_ids)] = -torch.inf
+        start = len(encoded.token_ids) - 1
+        chosen = torch.from_numpy(token_ids.astype(np.int64))[:, None]
+        every = logits[start : start + len(token_ids)].log_softmax(-1).gather(-1, chosen)
+        return np.asarray(every[:, 0].numpy(), dtype=np.float32)
+
+    def disagreement(self, groups: Sequence[RolloutGroup]) -> float:
+        return max(
+            float(np.abs(self.trainer_logprobs(group.prompt, one.token_ids) - one.logprobs).max())
+            for group in groups
+            for one in group.completions
+        )
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    folder = tmp_path_factory.mktemp("engine") / "tiny"
+    create_tiny_qwen_vl(Path(folder), size=TinyModelSize(), seed=0)
+    config = ModelConfig(
+        family="qwen2_5_vl", path=str(folder), size=None, min_pixels=28 * 28, max_pixels=28 * 28 * 64
+    )
+    rollout = RolloutConfig(
+        prompts_per_step=4,
+        num_completions=4,
+        sampling=SAMPLING,
+        num_engines=1,
+        tensor_parallel=1,
+        max_model_len=256,
+        max_concurrent_sequences=32,
+        kv_cache_gib=0.25,
+        gpu_memory_fraction=0.5,
+        enforce_eager=True,
+    )
+    options = EngineOptions(
+        folder=str(folder),
+        dtype="float32",
+        rollout=rollout,
+        max_media_per_prompt=1,
+        transfer_backend="gloo",
+        seed=0,
+        on_gpu=False,
+    )
+    family = build_family(config, folder=str(folder))
+    with asyncio.Runner() as runner:
+        worker = RolloutWorker(config, options)
+        sender = GlooSender(host="127.0.0.1", bucket_bytes=1 << 20, timeout_s=60.0)
+
+        async def join() -> None:
+            where = {**sender.receiver_options(), "rank_offset": 1, "world_size": 2}
+            await asyncio.gather(asyncio.to_thread(sender.join, num_receivers=1), worker.init_transfer(where))
+
+        runner.run(join())
+        model = family.load_model(dtype=torch.float32, attention="sdpa").eval()
+        yield Bench(runner=runner, worker=worker, family=family, model=model, sender=sender)
+        runner.run(worker.close())
+
+
+def test_engine_and_trainer_agree_on_logprobs_of_pictures_of_several_shapes(bench: Bench) -> None:
+    shapes = [(56, 84), (84, 56), (28, 112), (100, 61)]
+    prompts = [prompt_about(picture(i, height=h, width=w), f"shape-{i}") for i, (h, w) in enumerate(shapes)]
+    assert bench.disagreement(bench.sample(prompts)) < BOUND
+
+
+def test_engine_and_trainer_see_the_same_prompt_tokens(bench: Bench) -> None:
+    prompt = prompt_about(picture(1))
+    (group,) = bench.sample([prompt])
+    assert group.prompt_token_ids.tolist() == bench.family.encode(prompt).token_ids.tolist()
+
+
+def test_another_picture_changes_the_logprobs(bench: Bench) -> None:
+    (group,) = bench.sample([prompt_about(picture(1))])
+    one = group.completions[0]
+    other = bench.trainer_logprobs(prompt_about(picture(2)), one.token_ids)
+    assert np.abs(other - one.logprobs).max() > 10 * BOUND
+
+
+def test_the_same_seed_gives_bit_for_bit_the_same_completions(bench: Bench) -> None:
+    prompts = [prompt_about(picture(i), f"p{i}") for i in range(4)]
+    first, second = bench.sample(prompts, seed=3), bench.sample(prompts, seed=3)
+    for one, two in zip(first, second, strict=True):
+        for a, b in zip(one.completions, two.completions, strict=True):
+            assert a.token_ids.tolist() == b.token_ids.tolist()
+            assert a.logprobs.tolist() == b.logprobs.tolist()
+
+
+def test_completions_of_a_group_differ_and_so_do_seeds(bench: Bench) -> None:
+    (one,), (two,) = (
+        bench.sample([prompt_about(picture(1))], seed=1),
+        bench.sample([prompt_about(picture(1))], seed=2),
+    )
+    texts = [c.token_ids.tobytes() for group in (one, two) for c in group.completions]
+    assert len(set(texts)) == len(texts)
+
+
+def test_a_prompt_gets_the_same_completions_whatever_it_is_sampled_with(bench: Bench) -> None:
+    alone = bench.sample([prompt_about(picture(1), "x")])[0]
+    crowded = bench.sample([prompt_about(picture(i), n) for i, n in ((5, "a"), (1, "x"), (7, "b"))])[1]
+    assert [c.token_ids.tolist() for c in alone.completions] == [
+        c.token_ids.tolist() for c in crowded.completions
+    ]
+
+
+def test_a_completion_cut_at_the_limit_is_marked_and_has_no_end_token(bench: Bench) -> None:
+    (group,) = bench.sample([prompt_about(picture(1))], num=16)
+    cut = [c for c in group.completions if c.is_truncated]
+    assert cut
+    assert all(len(c.token_ids) == SAMPLING.max_tokens for c in cut)
+    assert all(bench.family.end_token_id not in c.token_ids for c in cut)
+
+
+def test_media_tokens_are_never_sampled_however_flat_the_distribution(bench: Bench) -> None:
+    hot = SamplingConfig(temperature=2.0, top_p=1.0, max_tokens=64)
+    groups = bench.sample([prompt_about(picture(i), f"p{i}") for i in range(4)], sampling=hot, num=16)
+    tokens = np.concatenate([c.token_ids for group in groups for c in group.completions])
+    # About 1 in 1000 tokens each if they were allowed: some 15 are expected among these.
+    assert len(tokens) > 2000
+    assert not np.isin(tokens, bench.family.banned_token_ids).any()
+
+
+def test_literal_media_tokens_in_user_text_are_refused(bench: Bench) -> None:
+    with pytest.raises(ValueError, match=r"prompt p: its text holds the literal token <\|image_pad\|>"):
+        bench.sample([prompt_about(picture(1), text="a <|image_pad|> b")])
+
+
+def test_after_a_push_both_sides_agree_again_and_completions_carry_the_version(bench: Bench) -> None:
+    prompts = [prompt_about(picture(i), f"p{i}") for i in range(3)]
+    bench.shake(only_vision=False)
+    assert bench.disagreement(bench.sample(prompts)) > 10 * BOUND
+    bench.push()
+    groups = bench.sample(prompts)
+    assert bench.disagreement(groups) < BOUND
+    assert {c.policy_version for group in groups for c in group.completions} == {bench.version}
+
+
+def test_a_push_that_moves_only_the_vision_tower_reaches_cached_pictures(bench: Bench) -> None:
+    bench.push()
+    prompts = [prompt_about(picture(i), f"p{i}") for i in range(3)]
+    before = bench.sample(prompts)
+    bench.shake(only_vision=True)
+    bench.push()
+    after = bench.sample(prompts)
+    assert bench.disagreement(after) < BOUND
+    assert bench.disagreement(before) > 10 * BOUND
