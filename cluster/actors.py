@@ -149,9 +149,7 @@ def make_sender(backend: str, *, weights: WeightsConfig, timeout_s: float, engin
     if backend == "gloo":
         from rollout.weights.gloo import GlooSender  # noqa: PLC0415
 
-        return GlooSender(
-            host=host, bucket_bytes=bucket_bytes, timeout_s=timeout_s, verify=weights.verify
-        )
+        return GlooSender(host=host, bucket_bytes=bucket_bytes, timeout_s=timeout_s, verify=weights.verify)
     from rollout.weights.vllm_senders import IpcSender, NcclSender  # noqa: PLC0415
 
     if backend == "nccl":

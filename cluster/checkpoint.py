@@ -66,9 +66,7 @@ class CheckpointFolder:
 
     def finished(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
-        return sorted(
-            path.parent for path in self._folder.glob(f"step-*/{STATE_FILE}") if _is_final(path.parent)
-        )
+        return sorted(path.parent for path in self._folder.glob(f"step-*/{STATE_FILE}") if _is_final(path.parent))
 
     def latest(self) -> Path | None:
         """The newest complete checkpoint."""
@@ -96,8 +94,9 @@ def read_state(checkpoint: Path, *, config_digest: str) -> RunState:
             f"{path}: not a run state ({error}); delete {checkpoint} to go on from an older one"
         ) from None
     if state.config_digest != config_digest:
+        digests = f"digest {state.config_digest[:12]}, now {config_digest[:12]}"
         raise CheckpointError(
-            f"{path}: written under another configuration (digest {state.config_digest[:12]}, now {config_digest[:12]}); "
+            f"{path}: written under another configuration ({digests}); "
             "use the same overrides, or another run.name for a new run"
         )
     return state

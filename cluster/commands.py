@@ -49,15 +49,11 @@ def train(overrides: Sequence[str], console: Console) -> int:
     console.print(describe(placement), highlight=False, markup=False)
     console.print(f"run folder {folder}", highlight=False, markup=False, soft_wrap=True)
     if resumed is not None:
-        console.print(
-            f"resuming at {state.phase} step {state.next_step} from {resumed.name}", highlight=False
-        )
+        console.print(f"resuming at {state.phase} step {state.next_step} from {resumed.name}", highlight=False)
     model_folder = prepare_model(config, folder=folder)
     with connected(config, placement):
         finished = asyncio.run(
-            _run_job(
-                config, placement, console, data=data, state=state, resumed=resumed, model_folder=model_folder
-            )
+            _run_job(config, placement, console, data=data, state=state, resumed=resumed, model_folder=model_folder)
         )
     return _conclude(config, RunRecords(folder), console, finished=finished)
 
@@ -176,9 +172,7 @@ def make_model(config: RunConfig, folder: Path) -> None:
     from rollout.families.tiny_qwen_vl import SIZES, create_tiny_qwen_vl  # noqa: PLC0415 - loads torch
 
     if config.model.size is None:
-        raise ValueError(
-            "model.path is given, so there is no model to make; set model.size and model.path=null"
-        )
+        raise ValueError("model.path is given, so there is no model to make; set model.size and model.path=null")
     create_tiny_qwen_vl(folder, size=SIZES[config.model.size], seed=config.run.seed)
 
 

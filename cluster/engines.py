@@ -52,9 +52,7 @@ class RolloutPool:
     async def view(self, order: GenerationOrder) -> list[list[EngineView]]:
         """Every engine's own view of the same prompts, for the parity gate."""
         refs = [engine.view.remote(order) for engine in self._engines]
-        views: list[list[EngineView]] = await within(
-            refs, self._timeout_s, "engines generating for the parity gate"
-        )
+        views: list[list[EngineView]] = await within(refs, self._timeout_s, "engines generating for the parity gate")
         return views
 
     @property

@@ -43,9 +43,7 @@ class Journal:
             keep_rows_before(folder / name, global_step=first_global_step)
         self._metrics = (folder / METRICS_FILE).open("a")
         self._samples = (folder / SAMPLES_FILE).open("a")
-        self._board = (
-            SummaryWriter(str(folder / "tensorboard"), purge_step=first_global_step) if tensorboard else None
-        )
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_global_step) if tensorboard else None
 
     def __enter__(self) -> Self:
         return self
@@ -113,9 +111,7 @@ def keep_rows_before(path: Path, *, global_step: int) -> None:
     """Cut a journal file back to the rows before ``global_step``; a half-written last line goes too."""
     if not path.exists():
         return
-    kept = [
-        line for line in path.read_text().splitlines() if _step_of(line, default=global_step) < global_step
-    ]
+    kept = [line for line in path.read_text().splitlines() if _step_of(line, default=global_step) < global_step]
     partial = path.with_suffix(".partial")
     partial.write_text("".join(f"{line}\n" for line in kept))
     partial.replace(path)

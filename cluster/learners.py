@@ -46,12 +46,8 @@ class WeightLink:
         group = {"world_size": num_receivers + 1}
         init = [{} if self._backend == "ipc" else {**where, **group, "rank_offset": rank} for rank in ranks]
         joining = [sender.join_transfer.remote(num_receivers) for sender in senders]
-        connecting = [
-            engine.init_transfer.remote(one) for engine, one in zip(self._engines, init, strict=True)
-        ]
-        (update, *_) = await self._within(
-            [*joining, *connecting], "learner and engines joining the weight transfer"
-        )
+        connecting = [engine.init_transfer.remote(one) for engine, one in zip(self._engines, init, strict=True)]
+        (update, *_) = await self._within([*joining, *connecting], "learner and engines joining the weight transfer")
         (manifest,) = await self._within(
             [self._learners[0].parameter_metadata.remote()], "learner naming its parameters"
         )
@@ -59,9 +55,7 @@ class WeightLink:
 
     async def push(self, policy_version: int) -> None:
         """Give every engine the learner's weights; completions carry ``policy_version`` from then on."""
-        await self._within(
-            [e.begin_update.remote() for e in self._engines], "engines stopping for new weights"
-        )
+        await self._within([e.begin_update.remote() for e in self._engines], "engines stopping for new weights")
         sending = [learner.publish.remote() for learner in self._learners]
         if self._backend != "ipc":  # over IPC the sender itself hands every chunk to the engines
             sending += [engine.receive.remote(self._update) for engine in self._engines]
@@ -79,9 +73,7 @@ class WeightLink:
     async def wake_up(self) -> None:
         """End ``sleep``."""
         if self._colocated:
-            await self._within(
-                [e.wake_up.remote() for e in self._engines], "engines taking their memory again"
-            )
+            await self._within([e.wake_up.remote() for e in self._engines], "engines taking their memory again")
 
     async def _within(self, refs: Sequence[Any], what: str) -> list[Any]:
         return await within(refs, self._timeout_s, what)
@@ -105,8 +97,7 @@ class LearnerGroup:
     ) -> dict[str, float]:
         """One supervised optimizer step; every rank takes its share."""
         refs = [
-            one.supervised_step.remote(demonstrations, step=step, learning_rate=learning_rate)
-            for one in self._learners
+            one.supervised_step.remote(demonstrations, step=step, learning_rate=learning_rate) for one in self._learners
         ]
         results: list[dict[str, float]] = await self._within(refs, f"learner at supervised step {step}")
         self.policy_version += 1
@@ -145,9 +136,7 @@ class LearnerGroup:
 
     async def export(self, folder: Path) -> None:
         """Write a plain Hugging Face folder."""
-        await self._within(
-            [one.export.remote(str(folder)) for one in self._learners], "learner exporting the model"
-        )
+        await self._within([one.export.remote(str(folder)) for one in self._learners], "learner exporting the model")
 
     async def _within(self, refs: Sequence[Any], what: str) -> list[Any]:
         return await within(refs, self._timeout_s, what)

@@ -10,9 +10,9 @@ been learned from, so ``max_lag=0`` is strictly on-policy and larger lags overla
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from learner.types import StepReport, TrainingBatch
 from rewards.types import ScoredGroup
@@ -112,6 +112,18 @@ class Stopwatch:
         self._since = now
 
 
+async def both(generate: Coroutine[Any, Any, None], learn: Coroutine[Any, Any, int]) -> int:
+    """Run the two sides; the end of learning ends generation, and the first error ends both and is raised."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            generating = tasks.create_task(generate, name="generate")
+            learning = tasks.create_task(learn, name="learn")
+            learning.add_done_callback(lambda _: generating.cancel())
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None  # the first cause; what followed from it helps nobody
+    return learning.result()
+
+
 async def train(
     schedule: Schedule,
     *,
@@ -164,13 +176,4 @@ async def train(
             await clock.advance()  # also after a step without credit, or max_lag=0 would wait forever
         return schedule.num_steps
 
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            generating = tasks.create_task(generate(), name="generate")
-            learning = tasks.create_task(learn(), name="learn")
-            learning.add_done_callback(
-                lambda _: generating.cancel()
-            )  # a run that ends early generates no more
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None  # the first cause; what followed from it helps nobody
-    return learning.result()
+    return await both(generate(), learn())

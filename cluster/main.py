@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         errors.print("interrupted")
         return 130
-    except Exception as error:  # the process edge: say the first cause last, where it is seen
+    except Exception as error:  # noqa: BLE001 - the process edge: say the first cause last, where it is seen
         errors.print(traceback.format_exc())
         errors.print(f"failed: {type(error).__name__}: {error}")
         return 1
@@ -49,9 +49,7 @@ def _dispatch(line: CommandLine, console: Console) -> int:
         return 0
     if line.command == "explain":
         keys = line.words or ("",)
-        texts = [
-            explain.describe(key, line.overrides) if key else explain.listing(line.overrides) for key in keys
-        ]
+        texts = [explain.describe(key, line.overrides) if key else explain.listing(line.overrides) for key in keys]
         console.print("\n\n".join(texts), soft_wrap=True)
         return 0
     if line.command == "submit":

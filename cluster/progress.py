@@ -56,9 +56,7 @@ class ProgressDisplay:
         self._progress.update(self._tasks[phase], completed=done, numbers=shown)
         if not self._live and (now - self._last_line >= LINE_EVERY_S or done == total):
             self._last_line = now
-            self.say(
-                f"{TITLES[phase]:<10} {done}/{total}  {shown}  {self._time_left(phase, done, total, now)}"
-            )
+            self.say(f"{TITLES[phase]:<10} {done}/{total}  {shown}  {self._time_left(phase, done, total, now)}")
 
     def _time_left(self, phase: str, done: int, total: int, now: float) -> str:
         since, before = self._started[phase]

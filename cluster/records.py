@@ -24,9 +24,7 @@ class RunRecords:
         """Whether ``label`` was evaluated, in this process or before a resume."""
         return self._file(label).exists()
 
-    def add_evaluation(
-        self, label: str, report: EvaluationReport, *, global_step: int, seconds: float
-    ) -> None:
+    def add_evaluation(self, label: str, report: EvaluationReport, *, global_step: int, seconds: float) -> None:
         """Write one evaluation: every picture's verdict, and the numbers."""
         self._evaluations.mkdir(parents=True, exist_ok=True)
         values = {"label": label, "global_step": global_step, "seconds": seconds, **report.metrics()}
@@ -40,11 +38,7 @@ class RunRecords:
 
     def latest_srcc(self) -> dict[str, float]:
         """For the progress display: the newest held-out SRCC, when there is one."""
-        known = [
-            row["evaluation/agreement/srcc"]
-            for row in self.evaluations()
-            if "evaluation/agreement/srcc" in row
-        ]
+        known = [row["evaluation/agreement/srcc"] for row in self.evaluations() if "evaluation/agreement/srcc" in row]
         return {"SRCC": float(known[-1])} if known else {}
 
     def add_seconds(self, phase: str, seconds: float) -> None:

@@ -89,9 +89,7 @@ class Run:
         """Journal an RL step, then evaluate, check parity and save when it is their turn."""
         step = record.step + 1
         self._engine_version = self._learners.policy_version
-        values = step_metrics(
-            record, num_pending=self._pool.num_pending, policy_version=self._learners.policy_version
-        )
+        values = step_metrics(record, num_pending=self._pool.num_pending, policy_version=self._learners.policy_version)
         self._journal.sample(record.scored, step=record.step, global_step=self._state.global_step)
         self._advance("rl", step, values)
         if self._is_due(step, self._config.parity.every):
@@ -104,9 +102,7 @@ class Run:
         if self._state.phase != phase:
             self._set_state(phase=phase, next_step=0)
         if resumed is None:
-            await self._learners.start_phase(
-                phase, reference_folder=await self._reference_folder(phase, model_folder)
-            )
+            await self._learners.start_phase(phase, reference_folder=await self._reference_folder(phase, model_folder))
         started = time.perf_counter()
         try:
             if phase == "rl":
@@ -120,9 +116,7 @@ class Run:
         finally:
             self._records.add_seconds(phase, time.perf_counter() - started)
 
-    async def _supervised(
-        self, phase: Phase, config: SupervisedConfig, source: Demonstrations | None
-    ) -> bool:
+    async def _supervised(self, phase: Phase, config: SupervisedConfig, source: Demonstrations | None) -> bool:
         if config.num_steps == 0:
             return True
         if source is None:
@@ -150,9 +144,7 @@ class Run:
         if config.loop.num_steps == 0:
             return True
         done = await train(
-            Schedule(
-                first_step=self._state.next_step, num_steps=config.loop.num_steps, max_lag=config.loop.max_lag
-            ),
+            Schedule(first_step=self._state.next_step, num_steps=config.loop.num_steps, max_lag=config.loop.max_lag),
             prompts=PromptStream(
                 self._data.train, prompts_per_step=config.rollout.prompts_per_step, seed=config.run.seed
             ),
@@ -276,9 +268,7 @@ def one_line(report: EvaluationReport) -> str:
     def shown(value: float | None) -> str:
         return "-" if value is None else f"{value:.3f}"
 
-    alarm = (
-        "  ALARM: scores hardly differ between pictures, the judge has collapsed" if report.collapsed else ""
-    )
+    alarm = "  ALARM: scores hardly differ between pictures, the judge has collapsed" if report.collapsed else ""
     return (
         f"SRCC {shown(report.srcc)} PLCC {shown(report.plcc)} format {100 * report.format_rate:.1f} % "
         f"unparsed {report.num_unparsed}/{report.num_completions} spread {shown(report.spread_across)}{alarm}"

@@ -112,7 +112,7 @@ async def start(config: RunConfig, placement: Placement, *, model_folder: Path) 
     timeout_s = config.cluster.start_timeout_s
     room = await _find_room(config, placement)
     learners = [
-        _spawn(LearnerActor, seat, room, name=f"{config.run.name}/learner-{rank}", config=config)
+        LearnerActor.options(**actor_options(seat, room, config, name=f"learner-{rank}")).remote()
         for rank, seat in enumerate(placement.learner)
     ]
     engines = _spawn_engines(config, placement, room, model_folder=model_folder)
@@ -164,15 +164,7 @@ async def _find_room(config: RunConfig, placement: Placement) -> Room:
 def _spawn_engines(config: RunConfig, placement: Placement, room: Room, *, model_folder: Path) -> list[Any]:
     options = engine_options(config, placement, model_folder=model_folder)
     return [
-        _spawn(
-            EngineActor,
-            seat,
-            room,
-            config.model,
-            options,
-            name=f"{config.run.name}/engine-{n}",
-            config=config,
-        )
+        EngineActor.options(**actor_options(seat, room, config, name=f"engine-{n}")).remote(config.model, options)
         for n, seat in enumerate(placement.engines)
     ]
 
@@ -220,14 +212,15 @@ async def _build_learners(learners: Sequence[Any], config: RunConfig, *, model_f
     ]
 
 
-def _spawn(kind: Any, seat: Seat, room: Room, *arguments: object, name: str, config: RunConfig) -> Any:
-    return kind.options(
-        name=name,
-        num_cpus=seat.num_cpus,
-        num_gpus=seat.actor_gpus,
-        scheduling_strategy=room.at(seat),
-        runtime_env={"env_vars": environment(seat, room, config)},
-    ).remote(*arguments)
+def actor_options(seat: Seat, room: Room, config: RunConfig, *, name: str) -> dict[str, Any]:
+    """What Ray needs to know to put one actor on its seat, under the name the dashboard shows."""
+    return {
+        "name": f"{config.run.name}/{name}",
+        "num_cpus": seat.num_cpus,
+        "num_gpus": seat.actor_gpus,
+        "scheduling_strategy": room.at(seat),
+        "runtime_env": {"env_vars": environment(seat, room, config)},
+    }
 
 
 def environment(seat: Seat, room: Room, config: RunConfig) -> dict[str, str]:

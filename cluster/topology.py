@@ -72,9 +72,7 @@ class Placement:
         return "STRICT_PACK" if len(nodes) == 1 else "PACK"
 
 
-def plan(
-    cluster: ClusterConfig, rollout: RolloutConfig, learner: LearnerConfig, weights: WeightsConfig
-) -> Placement:
+def plan(cluster: ClusterConfig, rollout: RolloutConfig, learner: LearnerConfig, weights: WeightsConfig) -> Placement:
     """Seat every learner rank and engine.
 
     Raises:
@@ -95,9 +93,7 @@ def plan(
             f"rollout.tensor_parallel={rollout.tensor_parallel} spans machines of "
             f"cluster.gpus_per_node={cluster.gpus_per_node} GPUs; an engine must fit one machine"
         )
-    every = [
-        Gpu(node=node, index=i) for node in range(cluster.num_nodes) for i in range(cluster.gpus_per_node)
-    ]
+    every = [Gpu(node=node, index=i) for node in range(cluster.num_nodes) for i in range(cluster.gpus_per_node)]
     ranks = every[: learner.world_size]
     free = every[learner.world_size :] if mode == "split" else every
     engines = list(_groups_inside_nodes(free, rollout.tensor_parallel))[: rollout.num_engines]
@@ -155,9 +151,7 @@ def _place(seat: Seat) -> str:
     return f"node {seat.gpus[0].node}  gpu {numbers}{' (shared)' if seat.gpu_share < 1 else ''}"
 
 
-def _on_cpu(
-    cluster: ClusterConfig, rollout: RolloutConfig, learner: LearnerConfig, *, backend: Backend
-) -> Placement:
+def _on_cpu(cluster: ClusterConfig, rollout: RolloutConfig, learner: LearnerConfig, *, backend: Backend) -> Placement:
     if rollout.tensor_parallel > 1:
         raise ValueError(f"rollout.tensor_parallel={rollout.tensor_parallel} needs GPUs; without them use 1")
     cpus = cluster.cpu_threads_per_actor

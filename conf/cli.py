@@ -82,9 +82,7 @@ def parse_command_line(arguments: Sequence[str]) -> CommandLine:
         elif switches and switches[-1] in ("--info", "-i") and argument in _INFO_TOPICS:
             switches.append(argument)
         elif equals or argument.startswith("~"):
-            (switches if switches and switches[-1] in ("-sc", "--shell-completion") else overrides).append(
-                argument
-            )
+            (switches if switches and switches[-1] in ("-sc", "--shell-completion") else overrides).append(argument)
         else:
             words.append(argument)
     command = _command(words, asks_hydra=bool(switches))

@@ -65,9 +65,7 @@ def ineffective_options(config: RunConfig) -> dict[str, str]:
         why = "loop.num_steps=0 leaves out the RL phase"
         reasons |= {key: why for key in leaf_values(config.model_dump()) if key.startswith(_RL_ONLY)}
     if config.evaluation.sampling.temperature == 0:
-        reasons["evaluation.sampling.top_p"] = (
-            "evaluation.sampling.temperature=0 always takes the likeliest token"
-        )
+        reasons["evaluation.sampling.top_p"] = "evaluation.sampling.temperature=0 always takes the likeliest token"
     return reasons
 
 
@@ -94,7 +92,10 @@ def _idle_on_these_machines(config: RunConfig) -> Iterator[tuple[str, str]]:
         yield "rollout.kv_cache_gib", "on a GPU rollout.gpu_memory_fraction decides"
         yield "cluster.cpu_threads_per_actor", "the run computes on GPUs"
     if resolve_backend(config.weights, placement_of(config)) != "gloo":
-        yield "weights.verify", "vLLM's own transports carry no digest; parity.every compares log-probs instead"
+        yield (
+            "weights.verify",
+            "vLLM's own transports carry no digest; parity.every compares log-probs instead",
+        )
 
 
 def _idle_phase(section: str, phase: SupervisedConfig) -> dict[str, str]:

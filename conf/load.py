@@ -150,18 +150,14 @@ def _parse(overrides: Sequence[str], *, allow_sweeps: bool = False) -> list[Over
         try:
             override = parser.parse_override(text)
         except HydraException as error:
-            problems.append(
-                f"{text!r}: cannot be read as KEY=VALUE ({_first_line(error)}); quote values with spaces"
-            )
+            problems.append(f"{text!r}: cannot be read as KEY=VALUE ({_first_line(error)}); quote values with spaces")
             continue
         parsed.append(override)
         key = override.key_or_group
         if not key:
             problems.append(f"{text!r}: cannot be read as KEY=VALUE (the key is missing)")
         elif override.is_sweep_override() and not allow_sweeps:
-            problems.append(
-                f"{text!r}: several values need --multirun; a list is {key}=[a,b], a text {key}='\"a,b\"'"
-            )
+            problems.append(f"{text!r}: several values need --multirun; a list is {key}=[a,b], a text {key}='\"a,b\"'")
         elif key.partition(".")[0] == "hydra":
             problems.append(f"{key}: has no effect, Hydra only composes here; the run folder is run.folder")
     _raise_any(problems)
@@ -182,9 +178,7 @@ def _choice_problems(override: Override) -> list[str]:
     if choice in allowed:
         return []
     if isinstance(choice, dict):
-        return [
-            f"{group}: set its options one by one ({group}.KEY=VALUE), or choose one of {', '.join(allowed)}"
-        ]
+        return [f"{group}: set its options one by one ({group}.KEY=VALUE), or choose one of {', '.join(allowed)}"]
     near = did_you_mean(str(choice), allowed)
     return [f"{group}={choice}: expected one of {', '.join(allowed)}{near}"]
 

@@ -38,9 +38,7 @@ def _unknown_name(key: str, *, pattern: str, known: Sequence[str]) -> str:
     section = ".".join(key.split(".")[:depth])
     names = sorted({k.split(".")[depth] for k in known if k.startswith(f"{section}.")} - {ANY_NAME})
     own = ".".join(key.split(".")[: depth + 1])
-    return (
-        f"{key}: this run has no {own}, {section} holds {', '.join(names)}; add it with +{own}={{kind:...}}"
-    )
+    return f"{key}: this run has no {own}, {section} holds {', '.join(names)}; add it with +{own}={{kind:...}}"
 
 
 def _lines(finding: Mapping[str, object]) -> list[str]:
@@ -65,8 +63,7 @@ def _bad_tag(key: str, finding: Mapping[str, object]) -> str:
     assert isinstance(context, dict)
     allowed = [tag.strip("'") for tag in str(context["expected_tags"]).split(", ")]
     return (
-        f"{key}.kind={context['tag']}: expected one of {', '.join(allowed)}"
-        f"{did_you_mean(str(context['tag']), allowed)}"
+        f"{key}.kind={context['tag']}: expected one of {', '.join(allowed)}{did_you_mean(str(context['tag']), allowed)}"
     )
 
 
@@ -96,6 +93,4 @@ def _shown(value: object) -> str:
 
 
 def _example_below(key: str) -> str:
-    return next(
-        (knob.key for knob in all_knobs() if knob.key.startswith(f"{key}.")), "those of conf/run.yaml"
-    )
+    return next((knob.key for knob in all_knobs() if knob.key.startswith(f"{key}.")), "those of conf/run.yaml")

@@ -128,9 +128,7 @@ def evaluate(groups: Sequence[RolloutGroup], *, scale: Scale, min_spread: float)
     scored = [picture for picture in pictures if picture.score is not None]
     scores_N = np.array([picture.score for picture in scored], dtype=np.float64)
     opinions_N = np.array([picture.opinion for picture in scored], dtype=np.float64)
-    by_content = agreement_by(
-        [f"{p.source}/{p.content_id}" for p in scored], scores_N=scores_N, opinions_N=opinions_N
-    )
+    by_content = agreement_by([f"{p.source}/{p.content_id}" for p in scored], scores_N=scores_N, opinions_N=opinions_N)
     spread = score_spread([[s for s in picture.scores if s is not None] for picture in pictures])
     least_spread = min_spread * (scale.maximum - scale.minimum)
     report = EvaluationReport(

@@ -127,13 +127,9 @@ def _logistic(scores_N: Array, parameters: Array) -> Array:
 
 def _can_correlate(scores_N: Array, opinions_N: Array) -> bool:
     if scores_N.shape != opinions_N.shape or scores_N.ndim != 1:
-        raise ValueError(
-            f"one score per opinion expected, got shapes {scores_N.shape} and {opinions_N.shape}"
-        )
+        raise ValueError(f"one score per opinion expected, got shapes {scores_N.shape} and {opinions_N.shape}")
     if not (np.isfinite(scores_N).all() and np.isfinite(opinions_N).all()):
-        raise ValueError(
-            "correlations need finite numbers; leave pictures without a score out and count them"
-        )
+        raise ValueError("correlations need finite numbers; leave pictures without a score out and count them")
     return scores_N.size >= 2 and not _is_constant(scores_N) and not _is_constant(opinions_N)
 
 

@@ -1,1 +1,1 @@
-"""One question to the consistency judge, one verdict back. May import: ``conf``. The client itself has not been built yet."""
+"""One question to the consistency judge, one verdict back. May import: ``conf``. Not built yet."""

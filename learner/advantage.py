@@ -39,9 +39,7 @@ def over_rewarded(totals: Sequence[float | None], *, credit: Callable[[Floats], 
     has_reward_G = np.array([total is not None for total in totals], dtype=np.bool_)
     rewards = np.array([total for total in totals if total is not None], dtype=np.float64)
     if not np.isfinite(rewards).all():
-        raise ValueError(
-            f"expected finite rewards or None, got {list(totals)}; fix the reward term that made them"
-        )
+        raise ValueError(f"expected finite rewards or None, got {list(totals)}; fix the reward term that made them")
     advantages_G = np.zeros(len(totals), dtype=np.float64)
     advantages_G[has_reward_G] = credit(rewards)
     return advantages_G

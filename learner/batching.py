@@ -32,9 +32,7 @@ def assemble(scored: Sequence[ScoredGroup], advantages: Sequence[Floats]) -> Tra
     )
 
 
-def plan(
-    lengths: Sequence[int], *, world_size: int, micro_batch_size: int
-) -> tuple[tuple[MicroBatch, ...], ...]:
+def plan(lengths: Sequence[int], *, world_size: int, micro_batch_size: int) -> tuple[tuple[MicroBatch, ...], ...]:
     """Micro-batches of each rank: ``plan[rank][pass]`` are indices into ``lengths``.
 
     Rows are sorted by length and dealt out in rounds, so that rows of one pass are padded little and all

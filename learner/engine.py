@@ -41,9 +41,7 @@ class ZeroEngine:
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         # A learning rate of 0: ZeRO-3 takes a step with zero gradients to create its optimizer state, which
         # must not decay the weights. Each real step sets its own.
-        optimizer = torch.optim.AdamW(
-            parameters, lr=0.0, betas=config.betas, weight_decay=config.weight_decay
-        )
+        optimizer = torch.optim.AdamW(parameters, lr=0.0, betas=config.betas, weight_decay=config.weight_decay)
         self._engine, *_ = deepspeed.initialize(
             model=model,
             optimizer=optimizer,
@@ -116,14 +114,10 @@ class ZeroEngine:
             ValueError: The folder holds no checkpoint of this learner.
         """
         if not (Path(folder) / CHECKPOINT_TAG).is_dir():
-            raise ValueError(
-                f"{folder} holds no learner checkpoint: expected a folder {CHECKPOINT_TAG}/ in it"
-            )
+            raise ValueError(f"{folder} holds no learner checkpoint: expected a folder {CHECKPOINT_TAG}/ in it")
         path, extra = self._engine.load_checkpoint(folder, tag=CHECKPOINT_TAG)
         if path is None:
-            raise ValueError(
-                f"{folder} does not fit this learner; resume with the same world_size and zero_stage"
-            )
+            raise ValueError(f"{folder} does not fit this learner; resume with the same world_size and zero_stage")
         return dict(extra)
 
     def parameter_metadata(self) -> WeightManifest:

@@ -69,9 +69,7 @@ def _score_row(logits_TV: Tensor, completion: TokenIds, *, banned: Tensor) -> tu
     tokens_T = torch.from_numpy(completion.astype(np.int64)).to(logits_TV.device)
     if torch.isin(tokens_T, banned).any():
         found = sorted(set(completion.tolist()) & set(banned.tolist()))
-        raise ValueError(
-            f"a completion holds the banned tokens {found}; the engine must mask them before it samples"
-        )
+        raise ValueError(f"a completion holds the banned tokens {found}; the engine must mask them before it samples")
     wide_TV = logits_TV.to(torch.promote_types(logits_TV.dtype, torch.float32))
     # The smallest finite number, not -inf: exp makes it 0 all the same, and 0 * -inf would spoil the entropy.
     allowed_TV = wide_TV.index_fill(-1, banned, torch.finfo(wide_TV.dtype).min)

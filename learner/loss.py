@@ -118,9 +118,7 @@ def engine_correction(
     is_kept_B = (geometric_B >= config.sequence_low) & (geometric_B <= config.sequence_high) & ~is_vetoed_B
     cut_BT = raw_BT.clamp(max=config.token_cap) * is_kept_B[:, None]
     weights_BT = cut_BT if config.enabled else mask_BT.to(raw_BT.dtype)
-    return Correction(
-        log_ratio_BT=log_ratio_BT, raw_weights_BT=raw_BT, weights_BT=weights_BT, is_kept_B=is_kept_B
-    )
+    return Correction(log_ratio_BT=log_ratio_BT, raw_weights_BT=raw_BT, weights_BT=weights_BT, is_kept_B=is_kept_B)
 
 
 def kl_to_reference(current_BT: Tensor, reference_BT: Tensor) -> Tensor:
@@ -152,9 +150,7 @@ def clipped_policy_loss(tokens: PolicyTokens, *, config: GrpoConfig) -> TokenLos
     kl_BT = torch.zeros_like(policy_BT)
     if config.kl.coefficient > 0.0:
         if tokens.reference_BT is None:
-            raise ValueError(
-                f"algorithm.kl.coefficient={config.kl.coefficient} needs the reference's log-probs"
-            )
+            raise ValueError(f"algorithm.kl.coefficient={config.kl.coefficient} needs the reference's log-probs")
         kl_BT = _where(mask_BT, kl_to_reference(current_BT, tokens.reference_BT))
     metrics = MetricSums()
     _record_policy(metrics, tokens, surrogate=surrogate, bound=config.max_log_ratio)

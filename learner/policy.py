@@ -106,8 +106,7 @@ class PolicyTrainer:
         mine = plan(lengths, world_size=self._world_size, micro_batch_size=self._micro_batch_size)[self._rank]
         company = min(range(len(lengths)), key=lambda index: lengths[index])
         return [
-            self._collate([batch.samples[i] for i in indices or (company,)], counts=bool(indices))
-            for indices in mine
+            self._collate([batch.samples[i] for i in indices or (company,)], counts=bool(indices)) for indices in mine
         ]
 
     def _collate(self, samples: Sequence[TrainingSample], *, counts: bool) -> Pass:
@@ -141,9 +140,7 @@ class PolicyTrainer:
             old_BT = score_rows(self._logits, one.rows, family=self._family).logprobs_BT
         if self._algorithm.needs_reference:
             if reference is None:
-                raise ValueError(
-                    "the algorithm needs a KL reference; start the rl phase with reference_folder"
-                )
+                raise ValueError("the algorithm needs a KL reference; start the rl phase with reference_folder")
             reference_BT = reference.logprobs(one.rows)
         return Pass(
             rows=one.rows,

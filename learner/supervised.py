@@ -24,9 +24,7 @@ from rollout.types import Demonstration
 class SupervisedTrainer:
     """Applies the imitation loss to batches of demonstrations."""
 
-    def __init__(
-        self, engine: ZeroEngine, *, family: Family, encoder: PromptEncoder, micro_batch_size: int
-    ) -> None:
+    def __init__(self, engine: ZeroEngine, *, family: Family, encoder: PromptEncoder, micro_batch_size: int) -> None:
         self._engine, self._family, self._encoder = engine, family, encoder
         self._micro_batch_size = micro_batch_size
         self._rank = torch.distributed.get_rank()
@@ -57,9 +55,7 @@ class SupervisedTrainer:
         norm = self._engine.step(window)
         report = metrics.reduced(device=self._engine.device).means()
         if not math.isfinite(report["supervised/loss"]):
-            raise NonFiniteStepError(
-                f"loss is {report['supervised/loss']} at phase={window.phase} step={window.step}"
-            )
+            raise NonFiniteStepError(f"loss is {report['supervised/loss']} at phase={window.phase} step={window.step}")
         return {
             **report,
             "supervised/gradient_norm": norm,

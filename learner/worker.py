@@ -50,9 +50,7 @@ class LearnerWorker:
         seed: int,
     ) -> None:
         if rendezvous.world_size != learner.world_size:
-            raise ValueError(
-                f"learner.world_size={learner.world_size} but {rendezvous.world_size} ranks were started"
-            )
+            raise ValueError(f"learner.world_size={learner.world_size} but {rendezvous.world_size} ranks were started")
         self._config, self._family_factory = learner, family_factory
         self._algorithm = build_algorithm(algorithm)
         self._phase: str = "start"
@@ -119,9 +117,7 @@ class LearnerWorker:
 
     def policy_step(self, batch: TrainingBatch, *, step: int) -> StepReport:
         """Learn from ``batch``, of which this rank takes its share; weights become version step + 1."""
-        rate = policy_learning_rate(
-            step, peak=self._config.learning_rate, warmup_steps=self._config.warmup_steps
-        )
+        rate = policy_learning_rate(step, peak=self._config.learning_rate, warmup_steps=self._config.warmup_steps)
         window = Window(phase=self._phase, step=step, learning_rate=rate)
         metrics = self._policy.step(batch, window, reference=self._reference)
         return StepReport(policy_version=step + 1, metrics=metrics)

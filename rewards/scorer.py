@@ -21,9 +21,7 @@ Scores = list[list[float | None]]
 class Scorer:
     """Scores groups with the configured terms, all on one declared scale."""
 
-    def __init__(
-        self, terms: Mapping[str, RewardTerm], *, weights: Mapping[str, float], scale: Scale
-    ) -> None:
+    def __init__(self, terms: Mapping[str, RewardTerm], *, weights: Mapping[str, float], scale: Scale) -> None:
         """Take the terms by name, a weight for each, and the scale every label must be on.
 
         Raises:
@@ -73,6 +71,4 @@ def _check_scores(name: str, scores: Scores, groups: Sequence[RolloutGroup]) -> 
         raise ValueError(f"reward term {name!r} scored {sizes} completions per group, expected {expected}")
     for group, row in zip(groups, scores, strict=True):
         if any(s is not None and not math.isfinite(s) for s in row):
-            raise ValueError(
-                f"reward term {name!r} gave {row} for {group.prompt.prompt_id!r}; use None to abstain"
-            )
+            raise ValueError(f"reward term {name!r} gave {row} for {group.prompt.prompt_id!r}; use None to abstain")

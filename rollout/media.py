@@ -81,9 +81,7 @@ def _flatten(picture: Image.Image, *, name: str) -> Image.Image:
     if picture.mode.startswith("I"):
         return _from_16_bits(picture, name=name)
     if picture.mode == "F":
-        raise ValueError(
-            f"picture {name}: floating-point pixels have no declared range; save it with 8 or 16 bits"
-        )
+        raise ValueError(f"picture {name}: floating-point pixels have no declared range; save it with 8 or 16 bits")
     if picture.has_transparency_data:
         straight = picture.convert("RGBA")
         white = Image.new("RGBA", straight.size, (255, 255, 255, 255))
@@ -99,9 +97,7 @@ def _from_16_bits(picture: Image.Image, *, name: str) -> Image.Image:
     grey_HW = np.asarray(picture, dtype=np.int64)
     low, high = int(grey_HW.min()), int(grey_HW.max())
     if low < 0 or high > 65535:
-        raise ValueError(
-            f"picture {name}: grey values {low}..{high} do not fit 16 bits; save it with 8 or 16 bits"
-        )
+        raise ValueError(f"picture {name}: grey values {low}..{high} do not fit 16 bits; save it with 8 or 16 bits")
     transparent = picture.info.get("transparency")
     if isinstance(transparent, int):
         grey_HW = np.where(grey_HW == transparent, 65535, grey_HW)

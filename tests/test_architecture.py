@@ -112,9 +112,7 @@ def test_a_room_imports_only_the_rooms_before_it(path: Path) -> None:
 def test_a_heavy_package_is_imported_through_its_door_only(path: Path) -> None:
     for module, line, _ in imports(path):
         top = module.partition(".")[0]
-        is_inside = name_of(path).startswith(DOORS.get(top, "")) and not (
-            top == "torch" and name_of(path) in LIGHT
-        )
+        is_inside = name_of(path).startswith(DOORS.get(top, "")) and not (top == "torch" and name_of(path) in LIGHT)
         assert is_inside, f"{name_of(path)}:{line}: only {DOORS.get(top)} import {top}"
 
 
@@ -158,9 +156,7 @@ def test_everything_is_typed(path: Path) -> None:
 @each_module(MODULES)
 def test_nothing_prints_and_nothing_guesses_attributes(path: Path) -> None:
     for name, call in calls(path):
-        assert name not in ("print", "getattr", "setattr", "eval", "exec"), (
-            f"{name_of(path)}:{call.lineno}: {name}"
-        )
+        assert name not in ("print", "getattr", "setattr", "eval", "exec"), f"{name_of(path)}:{call.lineno}: {name}"
 
 
 @each_module(MODULES)
@@ -179,9 +175,7 @@ def broad(kind: ast.expr | None) -> bool:
 
 @each_module(MODULES)
 def test_packages_are_quiet_at_import(path: Path) -> None:
-    loud = [
-        node for node in parsed(path).body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
-    ]
+    loud = [node for node in parsed(path).body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
     assert not loud, f"{name_of(path)}:{loud[0].lineno}: a call at import"
 
 
@@ -193,12 +187,8 @@ def test_no_configuration_value_has_a_python_default() -> None:
     for path in (ROOT / "conf").glob("*.py"):
         for node in parsed(path).body:
             if isinstance(node, ast.ClassDef) and node.name.endswith(("Config", "Section")):
-                defaults = [
-                    item for item in node.body if isinstance(item, ast.AnnAssign) and has_default(item)
-                ]
-                assert not defaults, (
-                    f"{name_of(path)}:{node.lineno} {node.name}: values live in the YAML files"
-                )
+                defaults = [item for item in node.body if isinstance(item, ast.AnnAssign) and has_default(item)]
+                assert not defaults, f"{name_of(path)}:{node.lineno} {node.name}: values live in the YAML files"
 
 
 def has_default(field: ast.AnnAssign) -> bool:
@@ -207,9 +197,7 @@ def has_default(field: ast.AnnAssign) -> bool:
         return False
     if not isinstance(field.value, ast.Call):
         return True
-    return bool(field.value.args) or any(
-        k.arg in ("default", "default_factory") for k in field.value.keywords
-    )
+    return bool(field.value.args) or any(k.arg in ("default", "default_factory") for k in field.value.keywords)
 
 
 def kinds(section: str) -> set[str]:
@@ -244,9 +232,7 @@ def test_every_group_is_a_section_of_the_schema() -> None:
 
 def test_every_package_is_listed_by_name() -> None:
     listed = set(
-        re.findall(
-            r'^    "([a-z_.]+)",$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE
-        )
+        re.findall(r'^    "([a-z_.]+)",$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
     )
     packages = {".".join(path.parent.relative_to(ROOT).parts) for path in MODULES}
     assert packages <= listed, f"add {sorted(packages - listed)} to tool.setuptools.packages"

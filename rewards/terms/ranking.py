@@ -26,9 +26,7 @@ ROOT_OFFSET: dict[Form, float] = {"released": 1e-6, "paper": 0.0}
 TIE_LABEL: dict[Ties, float] = {"half": 0.5, "one": 1.0}
 
 
-def rank_rewards(
-    scores_BK: Array, *, opinions_B: Array, sources_B: Sequence[str], form: Form, ties: Ties
-) -> Array:
+def rank_rewards(scores_BK: Array, *, opinions_B: Array, sources_B: Sequence[str], form: Form, ties: Ties) -> Array:
     """Mean fidelity of each score over the other pictures, ``[B, K]``; NaN where nothing can be compared.
 
     ``scores_BK`` holds NaN for an unparsed answer and for padding; those enter no mean and no variance.

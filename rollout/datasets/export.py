@@ -52,9 +52,7 @@ def _named_prompts(dataset: Dataset, *, split: str) -> Iterator[tuple[str, Promp
 def _png_bytes(prompt: Prompt) -> bytes:
     pictures = list(prompt.media())
     if len(pictures) != 1 or pictures[0].data is None or not pictures[0].data.startswith(b"\x89PNG"):
-        raise ValueError(
-            f"prompt {prompt.prompt_id} does not hold exactly one picture made on the fly as PNG bytes"
-        )
+        raise ValueError(f"prompt {prompt.prompt_id} does not hold exactly one picture made on the fly as PNG bytes")
     return pictures[0].data
 
 

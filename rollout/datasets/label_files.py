@@ -66,9 +66,7 @@ class TextFormat:
         cells = text.split()
         if len(cells) != len(self.columns):
             expected = " ".join(self.columns)
-            raise RowError(
-                "columns", f"expected {len(self.columns)} columns ({expected}), found {len(cells)}"
-            )
+            raise RowError("columns", f"expected {len(self.columns)} columns ({expected}), found {len(cells)}")
         row = dict(zip(self.columns, cells, strict=True))
         std = _number(row["std"], name="std") if "std" in row else None
         if std is not None and std < 0:

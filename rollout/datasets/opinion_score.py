@@ -79,9 +79,7 @@ class RandomScoreDemonstrations:
         prompt = self._dataset.prompt(index)
         rng = np.random.default_rng((_COLD_START_SEED, index))
         score = uninformative_score(prompt.reference.scale, rng=rng)
-        return Demonstration(
-            prompt=prompt, target=answer(self._config.prompt, thought=_NEUTRAL_THOUGHT, score=score)
-        )
+        return Demonstration(prompt=prompt, target=answer(self._config.prompt, thought=_NEUTRAL_THOUGHT, score=score))
 
 
 def build_opinion_score(config: OpinionScoreConfig) -> Data:
@@ -171,9 +169,7 @@ def _find_duplicates(rows: Sequence[LabelRow], *, folder: Path) -> Iterator[Prob
             continue
         first = first_by_id.setdefault(row.row_id, row.where)
         if first != row.where:
-            yield Problem(
-                kind="duplicate", where=row.where, what=f"id {row.row_id!r} was used before, at {first}"
-            )
+            yield Problem(kind="duplicate", where=row.where, what=f"id {row.row_id!r} was used before, at {first}")
 
 
 def _find_leakage(train: Sequence[LabelRow], test: Sequence[LabelRow], *, folder: Path) -> Iterator[Problem]:

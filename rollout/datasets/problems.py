@@ -52,7 +52,7 @@ class RowError(ValueError):
         self.what = what
 
 
-class DatasetProblems(ValueError):  # noqa: N818 - it is named for what it lists
+class DatasetProblems(ValueError):
     """Everything found wrong before anything was started; ``problems`` has the whole list."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -73,6 +73,4 @@ def _message(problems: Sequence[Problem]) -> str:
         listed.append(f"  ... and {len(problems) - MAX_LISTED} more")
     remedies = [f"  {kind} ({count}): {REMEDIES[kind]}" for kind, count in counts.items()]
     plural = "problem" if len(problems) == 1 else "problems"
-    return "\n".join(
-        [f"{len(problems)} {plural} in the data; nothing was started.", *listed, "What to do:", *remedies]
-    )
+    return "\n".join([f"{len(problems)} {plural} in the data; nothing was started.", *listed, "What to do:", *remedies])

@@ -85,9 +85,7 @@ def uninformative_score(scale: Scale, *, rng: np.random.Generator) -> float:
     # Rounding guards 1.15 * 100 = 114.99999999999999 and its like.
     low, high = math.ceil(round(scale.minimum * 100, 6)), math.floor(round(scale.maximum * 100, 6))
     if low > high:
-        raise ValueError(
-            f"no two-decimal score lies between {scale.minimum} and {scale.maximum}; widen data.scale"
-        )
+        raise ValueError(f"no two-decimal score lies between {scale.minimum} and {scale.maximum}; widen data.scale")
     return int(rng.integers(low, high + 1)) / 100
 
 

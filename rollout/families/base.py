@@ -77,9 +77,7 @@ class Family(Protocol):
         """Text of completion tokens without special tokens."""
         ...
 
-    def forward_arguments(
-        self, rows: Sequence[tuple[EncodedPrompt, NDArray[np.int32]]]
-    ) -> dict[str, torch.Tensor]:
+    def forward_arguments(self, rows: Sequence[tuple[EncodedPrompt, NDArray[np.int32]]]) -> dict[str, torch.Tensor]:
         """Right-padded model inputs ``[B, S]`` for prompt + completion rows, media features and
         ``mm_token_type_ids`` included (without them M-RoPE silently falls back)."""
         ...

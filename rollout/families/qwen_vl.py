@@ -106,9 +106,7 @@ class QwenVl:
         """Text of completion tokens without special tokens."""
         return str(self._tokenizer.decode(list(token_ids), skip_special_tokens=True))
 
-    def forward_arguments(
-        self, rows: Sequence[tuple[EncodedPrompt, NDArray[np.int32]]]
-    ) -> dict[str, torch.Tensor]:
+    def forward_arguments(self, rows: Sequence[tuple[EncodedPrompt, NDArray[np.int32]]]) -> dict[str, torch.Tensor]:
         """Right-padded ``input_ids``, ``attention_mask``, ``mm_token_type_ids`` ``[B, S]`` and pixels."""
         lengths = [len(prompt.token_ids) + len(completion) for prompt, completion in rows]
         shape = (len(rows), max(lengths))
@@ -154,9 +152,7 @@ class QwenVl:
     def _token_id(self, token: str) -> int:
         found = self._tokenizer.convert_tokens_to_ids(token)
         if not isinstance(found, int) or found == self._tokenizer.unk_token_id:
-            raise ValueError(
-                f"{self._folder}: its tokenizer has no token {token}; expected a Qwen2.5-VL model"
-            )
+            raise ValueError(f"{self._folder}: its tokenizer has no token {token}; expected a Qwen2.5-VL model")
         return found
 
 

@@ -252,9 +252,7 @@ def build_processor(tokenizer: Qwen2Tokenizer, *, size: TinyModelSize) -> Qwen2_
     )
 
 
-def build_model(
-    tokenizer: Qwen2Tokenizer, *, size: TinyModelSize, seed: int
-) -> Qwen2_5_VLForConditionalGeneration:
+def build_model(tokenizer: Qwen2Tokenizer, *, size: TinyModelSize, seed: int) -> Qwen2_5_VLForConditionalGeneration:
     """The float32 model on the CPU, initialised from ``seed`` without touching torch's global generator."""
     with torch.random.fork_rng(devices=[]):
         model = Qwen2_5_VLForConditionalGeneration(_config(tokenizer, size=size))
@@ -337,9 +335,7 @@ def _config(tokenizer: Qwen2Tokenizer, *, size: TinyModelSize) -> Qwen2_5_VLConf
 
 
 @torch.no_grad()
-def _initialise(
-    model: Qwen2_5_VLForConditionalGeneration, *, size: TinyModelSize, generator: torch.Generator
-) -> None:
+def _initialise(model: Qwen2_5_VLForConditionalGeneration, *, size: TinyModelSize, generator: torch.Generator) -> None:
     """Weights of standard deviation ``init_gain / sqrt(fan_in)``, residual branches damped by depth.
 
     The library's constant 0.02 suits a width of thousands; at a width of 128 it leaves activations so small

@@ -57,9 +57,7 @@ class GlooSender:
 
     def __init__(self, *, host: str, bucket_bytes: int, timeout_s: float, verify: bool = True) -> None:
         self._timeout_s, self._bucket_bytes, self._host, self._verify = timeout_s, bucket_bytes, host, verify
-        self._store = TCPStore(
-            host, 0, is_master=True, timeout=timedelta(seconds=timeout_s), wait_for_workers=False
-        )
+        self._store = TCPStore(host, 0, is_master=True, timeout=timedelta(seconds=timeout_s), wait_for_workers=False)
         self._channel: GlooChannel | None = None
 
     @property
@@ -77,9 +75,7 @@ class GlooSender:
 
     def join(self, *, num_receivers: int) -> None:
         """Complete the group; blocks until every engine worker has connected."""
-        self._channel = GlooChannel(
-            self._store, rank=0, world_size=num_receivers + 1, timeout_s=self._timeout_s
-        )
+        self._channel = GlooChannel(self._store, rank=0, world_size=num_receivers + 1, timeout_s=self._timeout_s)
 
     def send(self, manifest: WeightManifest, tensors: Iterator[tuple[str, Tensor]]) -> None:
         """Broadcast every tensor of ``manifest`` in order, then the digest when verifying.

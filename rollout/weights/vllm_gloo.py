@@ -46,9 +46,7 @@ class GlooUpdateInfo(WeightTransferUpdateInfo):
     def manifest(self) -> WeightManifest:
         """The push as the sender walks it."""
         columns = zip(self.names, self.dtype_names, self.shapes, strict=True)
-        return WeightManifest(
-            entries=tuple(TensorEntry(name=n, dtype_name=d, shape=tuple(s)) for n, d, s in columns)
-        )
+        return WeightManifest(entries=tuple(TensorEntry(name=n, dtype_name=d, shape=tuple(s)) for n, d, s in columns))
 
 
 class LoadsWeights(Protocol):
@@ -99,7 +97,7 @@ class GlooWeightTransferEngine(WeightTransferEngine[GlooInitInfo, GlooUpdateInfo
         self._channel = None
 
     @staticmethod
-    def trainer_send_weights(iterator: object, trainer_args: object) -> None:
+    def trainer_send_weights(iterator: object, trainer_args: object) -> None:  # noqa: ARG004
         """Not used: the learner sends through ``rollout.weights.gloo.GlooSender``."""
         raise RuntimeError("send through rollout.weights.gloo.GlooSender")
 

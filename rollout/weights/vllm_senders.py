@@ -53,9 +53,7 @@ class NcclSender:
         del manifest  # the engines got it with the update request
         NCCLWeightTransferEngine.trainer_send_weights(
             iter(tensors),
-            NCCLTrainerSendWeightsArgs(
-                group=self._group, packed=True, packed_buffer_size_bytes=self._bucket_bytes
-            ),
+            NCCLTrainerSendWeightsArgs(group=self._group, packed=True, packed_buffer_size_bytes=self._bucket_bytes),
         )
 
     def close(self) -> None:
@@ -89,9 +87,7 @@ class IpcSender:
 
         IPCWeightTransferEngine.trainer_send_weights(
             iter(tensors),
-            IPCTrainerSendWeightsArgs(
-                send_mode=deliver, packed=True, packed_buffer_size_bytes=self._bucket_bytes
-            ),
+            IPCTrainerSendWeightsArgs(send_mode=deliver, packed=True, packed_buffer_size_bytes=self._bucket_bytes),
         )
 
     def close(self) -> None:

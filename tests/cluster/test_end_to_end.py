@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -74,7 +74,7 @@ def exact_numbers(folder: Path) -> list[dict[str, Any]]:
 
 
 def family_of(job: subprocess.Popen[str]) -> list[psutil.Process]:
-    return psutil.Process(job.pid).children(recursive=True)
+    return list(psutil.Process(job.pid).children(recursive=True))
 
 
 def assert_all_end(processes: Sequence[psutil.Process]) -> None:
@@ -115,9 +115,7 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def widened(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("e2e") / "widened"
-    finish(
-        start_job(folder, "rollout.num_engines=2", "learner.world_size=2", "learner.zero_stage=2"), folder
-    )
+    finish(start_job(folder, "rollout.num_engines=2", "learner.world_size=2", "learner.zero_stage=2"), folder)
     return folder
 
 

@@ -19,9 +19,7 @@ class FakeGauges:
         self.values.update(values)
 
 
-def open_journal(
-    folder: Path, *, first: int = 0, gauges: FakeGauges | None = None, board: bool = False
-) -> Journal:
+def open_journal(folder: Path, *, first: int = 0, gauges: FakeGauges | None = None, board: bool = False) -> Journal:
     return Journal(folder, first_global_step=first, tensorboard=board, samples_per_step=1, gauges=gauges)
 
 
@@ -33,9 +31,7 @@ def write_steps(folder: Path, first: int, last: int) -> None:
 
 def test_a_row_holds_the_numbers_and_where_they_belong(tmp_path: Path) -> None:
     write_steps(tmp_path, 0, 1)
-    assert read_rows(tmp_path / "metrics.jsonl") == [
-        {"phase": "rl", "step": 0, "global_step": 0, "a/b/c": 0.0}
-    ]
+    assert read_rows(tmp_path / "metrics.jsonl") == [{"phase": "rl", "step": 0, "global_step": 0, "a/b/c": 0.0}]
 
 
 def test_a_resumed_run_drops_the_rows_after_its_checkpoint(tmp_path: Path) -> None:
@@ -62,7 +58,8 @@ def test_a_sample_shows_the_text_and_the_reward_by_term(tmp_path: Path) -> None:
         journal.sample([make_scored_group([1.0, 0.0])], step=2, global_step=9)
     row = json.loads((tmp_path / "samples.jsonl").read_text())
     assert (row["step"], row["reward"]) == (2, 1.0)
-    assert row["text"] and isinstance(row["parts"], dict)
+    assert row["text"]
+    assert row["parts"] == {"term": 1.0}
 
 
 def test_gauges_get_every_step_and_every_evaluation(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 from cluster.loop import Schedule, StepRecord, train
@@ -39,7 +40,7 @@ class World:
 
     def build_batch(self, scored: Sequence[ScoredGroup]) -> TrainingBatch:
         advantages = [-0.5, 0.5] if self._credit else [0.0, 0.0]
-        return assemble(scored, [advantages for _ in scored])
+        return assemble(scored, [np.array(advantages) for _ in scored])
 
     async def step(self, batch: TrainingBatch, *, step: int) -> StepReport:
         assert batch.has_credit

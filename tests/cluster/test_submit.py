@@ -169,9 +169,7 @@ def ray_head() -> Iterator[Head]:
         ]  # fmt: skip
         environment = {**os.environ, **with_token(head.token)}
         with log.open("w") as output:
-            process = subprocess.Popen(
-                command, stdout=output, stderr=output, env=environment, start_new_session=True
-            )
+            process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, start_new_session=True)
         try:
             wait_until_it_answers(head.address, process, log)
             yield head

@@ -127,9 +127,7 @@ def test_gpus_that_suffice_only_across_machines_do_not_make_an_engine() -> None:
 
 
 def test_an_engine_wider_than_a_machine_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"rollout.tensor_parallel=8 spans machines of cluster.gpus_per_node=4"
-    ):
+    with pytest.raises(ValueError, match=r"rollout.tensor_parallel=8 spans machines of cluster.gpus_per_node=4"):
         planned(nodes=4, gpus=4, ranks=1, engines=1, tensor_parallel=8)
 
 
@@ -145,9 +143,7 @@ def test_two_engines_on_one_gpu_are_refused() -> None:
 
 SHAPES = [
     shape
-    for shape in product(
-        (1, 2, 3), (1, 2, 4, 8), (1, 2, 4, 7), (1, 2, 3), (1, 2, 4), ("auto", "colocated", "split")
-    )
+    for shape in product((1, 2, 3), (1, 2, 4, 8), (1, 2, 4, 7), (1, 2, 3), (1, 2, 4), ("auto", "colocated", "split"))
     if shape[0] * shape[1] > 1
 ]
 
@@ -157,9 +153,7 @@ def fitting_plans() -> list[Placement]:
     plans: list[Placement] = []
     base = load_run_config([*ON_GPUS, "cluster=two_nodes8"])
     for nodes, gpus, ranks, engines, tensor_parallel, mode in SHAPES:
-        cluster = base.cluster.model_copy(
-            update={"num_nodes": nodes, "gpus_per_node": gpus, "placement": mode}
-        )
+        cluster = base.cluster.model_copy(update={"num_nodes": nodes, "gpus_per_node": gpus, "placement": mode})
         rollout = base.rollout.model_copy(update={"num_engines": engines, "tensor_parallel": tensor_parallel})
         learner = base.learner.model_copy(update={"world_size": ranks})
         try:
@@ -210,9 +204,7 @@ def test_a_bundle_stands_for_one_gpu(plans: list[Placement]) -> None:
             for seat in (*placement.learner, *placement.engines)
             for bundle, gpu in zip(seat.bundles, seat.gpus, strict=True)
         }
-        assert (
-            len(pairs) == len({b for b, _ in pairs}) == len({g for _, g in pairs}) == len(placement.bundles)
-        )
+        assert len(pairs) == len({b for b, _ in pairs}) == len({g for _, g in pairs}) == len(placement.bundles)
 
 
 def test_bundles_that_ray_mixed_up_are_sorted_by_machine() -> None:

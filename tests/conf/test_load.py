@@ -41,12 +41,7 @@ def test_every_recipe_is_valid(recipe: str) -> None:
 
 @pytest.mark.parametrize(
     ("group", "choice"),
-    [
-        (group, choice)
-        for group, choices in group_choices().items()
-        if group != "recipe"
-        for choice in choices
-    ],
+    [(group, choice) for group, choices in group_choices().items() if group != "recipe" for choice in choices],
 )
 def test_every_choice_is_valid_in_a_fitting_run(group: str, choice: str) -> None:
     fitting = {
@@ -129,8 +124,7 @@ def test_the_effective_configuration_composes_to_itself() -> None:
         ),
         (
             "rewards.terms.format.mode=strct",
-            "rewards.terms.format.mode='strct': expected one of strict, tolerant, number; "
-            "did you mean strict?",
+            "rewards.terms.format.mode='strct': expected one of strict, tolerant, number; did you mean strict?",
         ),
         (
             "rewards.terms.format.kind=ranking",

@@ -52,7 +52,5 @@ def test_what_only_looks_like_a_contradiction_is_accepted(overrides: list[str]) 
 
 def test_several_contradictions_are_reported_together() -> None:
     with pytest.raises(ConfigError) as caught:
-        load_run_config(
-            ["rollout.num_completions=1", "rollout.prompts_per_step=1", "rollout.tensor_parallel=2"]
-        )
+        load_run_config(["rollout.num_completions=1", "rollout.prompts_per_step=1", "rollout.tensor_parallel=2"])
     assert len(caught.value.problems) == 3

@@ -33,9 +33,7 @@ def numbers(*values: float) -> Array:
 
 
 def measured(*, num_pictures: int = 10, srcc: float | None = None, plcc: float | None = None) -> Agreement:
-    return Agreement(
-        num_pictures=num_pictures, srcc=srcc, plcc=plcc, plcc_logistic=None, krcc=None, rmse=None
-    )
+    return Agreement(num_pictures=num_pictures, srcc=srcc, plcc=plcc, plcc_logistic=None, krcc=None, rmse=None)
 
 
 def test_srcc_gives_ties_their_average_rank() -> None:
@@ -116,9 +114,7 @@ def test_the_order_of_pictures_changes_nothing() -> None:
 
 
 def test_groups_are_measured_apart() -> None:
-    groups = agreement_by(
-        ["b", "a", "b", "a"], scores_N=numbers(1, 2, 2, 1), opinions_N=numbers(10, 1, 20, 2)
-    )
+    groups = agreement_by(["b", "a", "b", "a"], scores_N=numbers(1, 2, 2, 1), opinions_N=numbers(10, 1, 20, 2))
     assert {name: group.srcc for name, group in groups.items()} == {
         "a": pytest.approx(-1.0),
         "b": pytest.approx(1.0),
@@ -153,7 +149,5 @@ def test_a_mean_of_nothing_is_undefined() -> None:
 def test_the_unweighted_mean_over_sets_recomputes_the_published_averages(
     column: tuple[float, ...], printed: float, tolerance: float
 ) -> None:
-    sets = {
-        str(index): measured(num_pictures=100 * (index + 1), srcc=value) for index, value in enumerate(column)
-    }
+    sets = {str(index): measured(num_pictures=100 * (index + 1), srcc=value) for index, value in enumerate(column)}
     assert mean_agreement(sets).srcc == pytest.approx(printed, abs=tolerance)

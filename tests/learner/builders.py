@@ -34,17 +34,13 @@ def make_model(folder: Path) -> None:
 
 def make_family(folder: str) -> Family:
     """The family of a model made by ``make_model``."""
-    config = ModelConfig(
-        family="qwen2_5_vl", path=folder, size=None, min_pixels=28 * 28, max_pixels=112 * 112
-    )
+    config = ModelConfig(family="qwen2_5_vl", path=folder, size=None, min_pixels=28 * 28, max_pixels=112 * 112)
     return build_family(config, folder=folder)
 
 
 def make_correction(*, enabled: bool = True, low: float = 0.5, high: float = 2.0) -> CorrectionConfig:
     """Cap 2, veto 1e-4, and a sequence mask wide enough to keep most completions."""
-    return CorrectionConfig(
-        enabled=enabled, token_cap=2.0, sequence_low=low, sequence_high=high, token_veto=1e-4
-    )
+    return CorrectionConfig(enabled=enabled, token_cap=2.0, sequence_low=low, sequence_high=high, token_veto=1e-4)
 
 
 def make_grpo(
@@ -114,16 +110,12 @@ def make_requests() -> list[ScoringRequest]:
     generator = np.random.default_rng(0)
     prompts = [make_picture_prompt(0), make_picture_prompt(1)]
     return [
-        ScoringRequest(
-            prompt=prompts[index // 4], token_ids=generator.integers(0, 200, length).astype(np.int32)
-        )
+        ScoringRequest(prompt=prompts[index // 4], token_ids=generator.integers(0, 200, length).astype(np.int32))
         for index, length in enumerate(COMPLETION_LENGTHS)
     ]
 
 
-def make_batch(
-    family: Family, *, logprobs: list[np.ndarray[tuple[int], np.dtype[np.float32]]]
-) -> TrainingBatch:
+def make_batch(family: Family, *, logprobs: list[np.ndarray[tuple[int], np.dtype[np.float32]]]) -> TrainingBatch:
     """``make_requests`` as a batch, sampled by an engine that is off by a little noise."""
     generator = np.random.default_rng(7)
     samples = [
@@ -140,9 +132,7 @@ def make_batch(
             advantage=advantage,
             group_index=index // 4,
         )
-        for index, (request, own, advantage) in enumerate(
-            zip(make_requests(), logprobs, ADVANTAGES, strict=True)
-        )
+        for index, (request, own, advantage) in enumerate(zip(make_requests(), logprobs, ADVANTAGES, strict=True))
     ]
     return TrainingBatch(samples=tuple(samples), num_without_reward=0)
 
@@ -150,7 +140,4 @@ def make_batch(
 def make_demonstrations() -> list[Demonstration]:
     """Four answers of different lengths."""
     targets = ("blur", "strong noise", "no defects", "<think>mild haze</think><answer>3.5</answer>")
-    return [
-        Demonstration(prompt=make_picture_prompt(index % 2), target=target)
-        for index, target in enumerate(targets)
-    ]
+    return [Demonstration(prompt=make_picture_prompt(index % 2), target=target) for index, target in enumerate(targets)]

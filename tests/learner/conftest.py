@@ -37,9 +37,7 @@ def two_ranks() -> Iterator[Ranks]:
 @pytest.fixture(scope="session")
 def batch(model_folder: str, one_rank: Ranks) -> TrainingBatch:
     """Eight completions to two pictures, sampled by an engine that is a little off."""
-    (scores,) = one_rank.run(
-        scenarios.score, folder=model_folder, learner=make_learner(), algorithm=make_grpo()
-    )
+    (scores,) = one_rank.run(scenarios.score, folder=model_folder, learner=make_learner(), algorithm=make_grpo())
     return make_batch(make_family(model_folder), logprobs=[score.logprobs for score in scores])
 
 

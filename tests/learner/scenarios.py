@@ -33,9 +33,7 @@ class Outcome:
     metrics: dict[str, float]
 
 
-def make_worker(
-    place: Rendezvous, folder: str, learner: LearnerConfig, algorithm: GrpoConfig
-) -> LearnerWorker:
+def make_worker(place: Rendezvous, folder: str, learner: LearnerConfig, algorithm: GrpoConfig) -> LearnerWorker:
     """A worker on this rank."""
     return LearnerWorker(
         place, model_folder=folder, family_factory=make_family, learner=learner, algorithm=algorithm, seed=0
@@ -62,9 +60,7 @@ def parameters_of(worker: LearnerWorker) -> dict[str, Vector]:
     return collector.tensors
 
 
-def score(
-    place: Rendezvous, *, folder: str, learner: LearnerConfig, algorithm: GrpoConfig
-) -> list[TrainerScore]:
+def score(place: Rendezvous, *, folder: str, learner: LearnerConfig, algorithm: GrpoConfig) -> list[TrainerScore]:
     """Trainer's view of ``make_requests``."""
     worker = make_worker(place, folder, learner, algorithm)
     scores = worker.completion_logprobs(make_requests())
@@ -107,9 +103,7 @@ def supervised_steps(
     worker = make_worker(place, folder, learner, make_grpo())
     worker.start_phase("warm_up", reference_folder=None)
     demonstrations = make_demonstrations()[:size]
-    reports = [
-        worker.supervised_step(demonstrations, step=step, learning_rate=1e-3) for step in range(num_steps)
-    ]
+    reports = [worker.supervised_step(demonstrations, step=step, learning_rate=1e-3) for step in range(num_steps)]
     parameters = parameters_of(worker)
     worker.close()
     return Outcome(
@@ -125,9 +119,7 @@ def plain_supervised_steps(place: Rendezvous, *, folder: str, learner: LearnerCo
     del place
     family = make_family(folder)
     model = family.load_model(dtype=torch.float32, attention="sdpa")
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=1e-3, betas=learner.betas, weight_decay=learner.weight_decay
-    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=learner.betas, weight_decay=learner.weight_decay)
     losses, norms = [], []
     for _ in range(3):
         nats: list[torch.Tensor] = []
@@ -238,9 +230,7 @@ def failing_supervised_step(place: Rendezvous, *, folder: str, learner: LearnerC
     return "nothing"
 
 
-def failing_policy_step(
-    place: Rendezvous, *, folder: str, learner: LearnerConfig, batch: TrainingBatch
-) -> str:
+def failing_policy_step(place: Rendezvous, *, folder: str, learner: LearnerConfig, batch: TrainingBatch) -> str:
     """What the worker says to a batch it must refuse."""
     worker = make_worker(place, folder, learner, make_grpo())
     worker.start_phase("rl", reference_folder=None)
@@ -253,14 +243,10 @@ def failing_policy_step(
     return "nothing"
 
 
-def score_same_answer_to_two_pictures(
-    place: Rendezvous, *, folder: str, learner: LearnerConfig
-) -> list[TrainerScore]:
+def score_same_answer_to_two_pictures(place: Rendezvous, *, folder: str, learner: LearnerConfig) -> list[TrainerScore]:
     """One completion under two prompts."""
     worker = make_worker(place, folder, learner, make_grpo())
     first, *_, last = make_requests()
-    scores = worker.completion_logprobs(
-        [first, ScoringRequest(prompt=last.prompt, token_ids=first.token_ids)]
-    )
+    scores = worker.completion_logprobs([first, ScoringRequest(prompt=last.prompt, token_ids=first.token_ids)])
     worker.close()
     return scores

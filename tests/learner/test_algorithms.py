@@ -34,9 +34,7 @@ def test_advantages_are_scaled_when_asked() -> None:
 
 
 def test_completions_know_their_group() -> None:
-    batch = build_algorithm(make_grpo()).build_batch(
-        [make_scored_group([1.0, 3.0]), make_scored_group([0.0])]
-    )
+    batch = build_algorithm(make_grpo()).build_batch([make_scored_group([1.0, 3.0]), make_scored_group([0.0])])
     assert [sample.group_index for sample in batch.samples] == [0, 0, 1]
 
 

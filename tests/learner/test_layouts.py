@@ -129,18 +129,14 @@ def test_permuting_the_batch_changes_nothing(
 
 
 @pytest.mark.parametrize("zero_stage", [0, 3])
-def test_supervised_steps_equal_a_plain_torch_loop(
-    zero_stage: int, one_rank: Ranks, model_folder: str
-) -> None:
+def test_supervised_steps_equal_a_plain_torch_loop(zero_stage: int, one_rank: Ranks, model_folder: str) -> None:
     learner = make_learner(zero_stage=zero_stage)
     (found,) = one_rank.run(scenarios.supervised_steps, folder=model_folder, learner=learner)
     (expected,) = one_rank.run(scenarios.plain_supervised_steps, folder=model_folder, learner=learner)
     assert_same(found, expected)
 
 
-def test_supervised_steps_on_two_ranks_equal_those_on_one(
-    one_rank: Ranks, two_ranks: Ranks, model_folder: str
-) -> None:
+def test_supervised_steps_on_two_ranks_equal_those_on_one(one_rank: Ranks, two_ranks: Ranks, model_folder: str) -> None:
     # Three demonstrations over two ranks: one rank has nothing in the last pass.
     (alone,) = one_rank.run(scenarios.supervised_steps, folder=model_folder, learner=make_learner(), size=3)
     learner = make_learner(zero_stage=2, world_size=2, micro_batch_size=1)

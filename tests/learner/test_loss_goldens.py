@@ -74,9 +74,7 @@ def test_token_weights_cut_at_two_add_up_as_elsewhere() -> None:
     tokens = golden_tokens()
     config = make_correction(low=1e-6, high=1e6)
     weights_BT = engine_correction(tokens.old_BT, tokens.engine_BT, tokens.mask_BT, config=config).weights_BT
-    assert float(weights_BT.sum()) == pytest.approx(
-        golden()["values"]["verl/rc_tis_token_2"]["weight_sum"], rel=RTOL
-    )
+    assert float(weights_BT.sum()) == pytest.approx(golden()["values"]["verl/rc_tis_token_2"]["weight_sum"], rel=RTOL)
 
 
 def test_the_geometric_sequence_mask_keeps_the_tokens_it_keeps_elsewhere() -> None:

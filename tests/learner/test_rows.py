@@ -15,9 +15,7 @@ def test_equal_prompts_are_encoded_once(model_folder: str) -> None:
 def test_the_least_recently_used_prompt_is_forgotten_first(model_folder: str) -> None:
     first, second, third = (make_picture_prompt(index) for index in range(3))
     family = make_family(model_folder)
-    sizes = [
-        PromptEncoder(family).encode(prompt).features["pixel_values"].nbytes for prompt in (first, third)
-    ]
+    sizes = [PromptEncoder(family).encode(prompt).features["pixel_values"].nbytes for prompt in (first, third)]
     encoder = PromptEncoder(family, max_bytes=sum(sizes) + 4096)
     kept, lost = encoder.encode(first), encoder.encode(second)
     encoder.encode(first)

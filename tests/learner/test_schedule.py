@@ -5,9 +5,7 @@ import pytest
 from conf.schema import SupervisedConfig
 from learner.schedule import policy_learning_rate, supervised_learning_rate
 
-PHASE = SupervisedConfig(
-    num_steps=10, batch_size=4, learning_rate=0.5, warmup_fraction=0.2, final_fraction=0.1
-)
+PHASE = SupervisedConfig(num_steps=10, batch_size=4, learning_rate=0.5, warmup_fraction=0.2, final_fraction=0.1)
 
 
 def test_warm_up_is_linear_and_never_zero() -> None:

@@ -43,9 +43,7 @@ def test_a_resumed_run_repeats_the_losses_bit_by_bit(
 
 def test_a_folder_without_checkpoint_is_refused(one_rank: Ranks, model_folder: str, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="holds no learner checkpoint"):
-        one_rank.run(
-            scenarios.load_checkpoint, folder=model_folder, learner=make_learner(), checkpoint=str(tmp_path)
-        )
+        one_rank.run(scenarios.load_checkpoint, folder=model_folder, learner=make_learner(), checkpoint=str(tmp_path))
 
 
 @BOTH_ENDS
@@ -108,9 +106,7 @@ def test_a_new_phase_starts_with_fresh_moments(
 
 
 @BOTH_ENDS
-def test_one_rank_sends_and_the_other_only_gathers(
-    zero_stage: int, two_ranks: Ranks, model_folder: str
-) -> None:
+def test_one_rank_sends_and_the_other_only_gathers(zero_stage: int, two_ranks: Ranks, model_folder: str) -> None:
     learner = make_learner(zero_stage=zero_stage, world_size=2)
     (num_first, first), (num_second, second) = two_ranks.run(
         scenarios.publish_from_first_rank, folder=model_folder, learner=learner
@@ -130,9 +126,7 @@ def test_gathered_weights_equal_unsharded_ones(one_rank: Ranks, two_ranks: Ranks
     assert sharded[0] == plain[0]
 
 
-def test_several_updates_move_the_ratio_away_from_one(
-    one_rank: Ranks, model_folder: str, batch: TrainingBatch
-) -> None:
+def test_several_updates_move_the_ratio_away_from_one(one_rank: Ranks, model_folder: str, batch: TrainingBatch) -> None:
     (outcome,) = one_rank.run(
         scenarios.policy_steps,
         folder=model_folder,
@@ -191,9 +185,7 @@ def test_a_prompt_the_engine_saw_differently_is_refused(
 
 
 def test_replacing_the_picture_changes_the_log_probs(one_rank: Ranks, model_folder: str) -> None:
-    scores = one_rank.run(
-        scenarios.score_same_answer_to_two_pictures, folder=model_folder, learner=make_learner()
-    )[0]
+    scores = one_rank.run(scenarios.score_same_answer_to_two_pictures, folder=model_folder, learner=make_learner())[0]
     assert np.abs(scores[0].logprobs - scores[1].logprobs).max() > 1e-3
     assert [score.media_grids for score in scores] == [((1, 4, 4),), ((1, 4, 6),)]
     assert [score.num_media_tokens for score in scores] == [4, 6]
@@ -211,6 +203,4 @@ def test_an_answer_with_a_picture_token_is_not_imitated(one_rank: Ranks, model_f
 
 def test_a_learner_of_another_size_than_configured_is_refused(one_rank: Ranks, model_folder: str) -> None:
     with pytest.raises(AssertionError, match="world_size=2 but 1 ranks were started"):
-        one_rank.run(
-            scenarios.score, folder=model_folder, learner=make_learner(world_size=2), algorithm=make_grpo()
-        )
+        one_rank.run(scenarios.score, folder=model_folder, learner=make_learner(world_size=2), algorithm=make_grpo())

@@ -23,12 +23,8 @@ RAPO_EXAMPLE_A = np.array([[0.62, 0.55, 0.70, 0.60], [0.40, 0.48, 0.30, 0.42]])
 RAPO_EXAMPLE_B = np.array([[0.50, 0.52, 0.47, 0.55], [0.58, 0.45, 0.51, 0.50], [0.81, 0.70, 0.90, 0.75]])
 
 
-def rank(
-    scores: Array, opinions: tuple[float, ...], *, form: Form = "released", ties: Ties = "half"
-) -> Array:
-    return rank_rewards(
-        scores, opinions_B=np.array(opinions), sources_B=["one"] * len(opinions), form=form, ties=ties
-    )
+def rank(scores: Array, opinions: tuple[float, ...], *, form: Form = "released", ties: Ties = "half") -> Array:
+    return rank_rewards(scores, opinions_B=np.array(opinions), sources_B=["one"] * len(opinions), form=form, ties=ties)
 
 
 def rank_by_loops(scores: Array, opinions: Array, *, offset: float, tie_label: float) -> Array:
@@ -39,9 +35,7 @@ def rank_by_loops(scores: Array, opinions: Array, *, offset: float, tie_label: f
             for j, other in enumerate(scores):
                 if j == i:
                     continue
-                variances = sum(
-                    sum((x - sum(xs) / len(xs)) ** 2 for x in xs) / (len(xs) - 1) for xs in (row, other)
-                )
+                variances = sum(sum((x - sum(xs) / len(xs)) ** 2 for x in xs) / (len(xs) - 1) for xs in (row, other))
                 z = (score - sum(other) / len(other)) / math.sqrt(variances + 1e-6)
                 p = 0.5 * (1 + math.erf(z / math.sqrt(2)))
                 g = 1.0 if opinions[i] > opinions[j] else 0.0 if opinions[i] < opinions[j] else tie_label
@@ -152,9 +146,7 @@ def test_the_largest_reward_of_the_released_form() -> None:
 
 @pytest.mark.parametrize(("ties", "tie_label"), [("half", 0.5), ("one", 1.0)])
 @pytest.mark.parametrize(("form", "offset"), [("released", 1e-6), ("paper", 0.0)])
-def test_the_vectorised_reward_equals_the_slow_loops(
-    form: Form, offset: float, ties: Ties, tie_label: float
-) -> None:
+def test_the_vectorised_reward_equals_the_slow_loops(form: Form, offset: float, ties: Ties, tie_label: float) -> None:
     random = np.random.default_rng(5)
     scores, opinions = random.uniform(1, 5, (7, 4)), np.round(random.uniform(1, 5, 7))
     assert len(set(opinions)) < 7, "the draw must hold ties"

@@ -46,9 +46,7 @@ def group_of_lengths() -> RolloutGroup:
         make_completion("x", num_tokens=10),
         make_completion("x", num_tokens=40, finish_reason="length"),
     )
-    return RolloutGroup(
-        prompt=make_prompt(), completions=completions, prompt_token_ids=np.arange(3, dtype=np.int32)
-    )
+    return RolloutGroup(prompt=make_prompt(), completions=completions, prompt_token_ids=np.arange(3, dtype=np.int32))
 
 
 @pytest.mark.parametrize(

@@ -79,9 +79,7 @@ def test_worked_example_a_with_format_gives_the_published_totals() -> None:
 
 
 def test_parts_are_kept_unweighted_under_the_configured_names() -> None:
-    config = RewardsConfig(
-        terms={"nearness": OpinionTermConfig(kind="opinion", weight=3.0, sigma_fraction=0.1)}
-    )
+    config = RewardsConfig(terms={"nearness": OpinionTermConfig(kind="opinion", weight=3.0, sigma_fraction=0.1)})
     scored = asyncio.run(build_scorer(config, scale=ONE_TO_FIVE).score([make_group([make_answer(3)])]))
     assert scored[0].rewards[0].parts == {"nearness": 1.0}
 

@@ -94,9 +94,7 @@ def test_a_long_runaway_literal_is_no_number() -> None:
         ("3", False),
     ],
 )
-def test_strict_format_passes_and_fails_what_the_published_expression_does(
-    text: str, *, passes: bool
-) -> None:
+def test_strict_format_passes_and_fails_what_the_published_expression_does(text: str, *, passes: bool) -> None:
     assert matches_format(text, mode=STRICT) is passes
 
 

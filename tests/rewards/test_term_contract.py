@@ -53,9 +53,7 @@ def test_a_term_scores_every_completion(kind: str) -> None:
 
 @every_term
 def test_a_score_is_finite_or_an_abstention(kind: str) -> None:
-    assert all(
-        s is None or (type(s) is float and math.isfinite(s)) for row in score(kind, GROUPS) for s in row
-    )
+    assert all(s is None or (type(s) is float and math.isfinite(s)) for row in score(kind, GROUPS) for s in row)
 
 
 @every_term

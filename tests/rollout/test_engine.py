@@ -114,9 +114,7 @@ class Bench:
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("engine") / "tiny"
     create_tiny_qwen_vl(Path(folder), size=TinyModelSize(), seed=0)
-    config = ModelConfig(
-        family="qwen2_5_vl", path=str(folder), size=None, min_pixels=28 * 28, max_pixels=28 * 28 * 64
-    )
+    config = ModelConfig(family="qwen2_5_vl", path=str(folder), size=None, min_pixels=28 * 28, max_pixels=28 * 28 * 64)
     rollout = RolloutConfig(
         prompts_per_step=4,
         num_completions=4,
@@ -193,9 +191,7 @@ def test_completions_of_a_group_differ_and_so_do_seeds(bench: Bench) -> None:
 def test_a_prompt_gets_the_same_completions_whatever_it_is_sampled_with(bench: Bench) -> None:
     alone = bench.sample([prompt_about(picture(1), "x")])[0]
     crowded = bench.sample([prompt_about(picture(i), n) for i, n in ((5, "a"), (1, "x"), (7, "b"))])[1]
-    assert [c.token_ids.tolist() for c in alone.completions] == [
-        c.token_ids.tolist() for c in crowded.completions
-    ]
+    assert [c.token_ids.tolist() for c in alone.completions] == [c.token_ids.tolist() for c in crowded.completions]
 
 
 def test_a_completion_cut_at_the_limit_is_marked_and_has_no_end_token(bench: Bench) -> None:

@@ -62,9 +62,7 @@ def test_random_access_equals_sequential_access(size: int, per_step: int) -> Non
 def test_going_backwards_changes_nothing(size: int, per_step: int) -> None:
     forwards, backwards = _order(size, per_step), _order(size, per_step)
     steps = range(30)
-    assert [backwards.indices(step) for step in reversed(steps)][::-1] == [
-        forwards.indices(step) for step in steps
-    ]
+    assert [backwards.indices(step) for step in reversed(steps)][::-1] == [forwards.indices(step) for step in steps]
 
 
 def test_epochs_are_in_different_orders() -> None:

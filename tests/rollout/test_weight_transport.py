@@ -64,9 +64,7 @@ def push(
     errors: list[Exception] = []
 
     def receiver() -> None:
-        channel = GlooChannel.connect(
-            str(where["master_address"]), sender.port, rank=1, world_size=2, timeout_s=20.0
-        )
+        channel = GlooChannel.connect(str(where["master_address"]), sender.port, rank=1, world_size=2, timeout_s=20.0)
         if corrupt:
             clean = channel.broadcast
 
@@ -99,9 +97,7 @@ def push(
 def test_every_tensor_arrives_bit_for_bit_whatever_the_bucket(bucket_bytes: int) -> None:
     arrived = push(iter(WEIGHTS.items()), bucket_bytes=bucket_bytes)
     assert [name for name, _ in arrived] == ["a", "b", "c"]
-    assert all(
-        torch.equal(tensor, WEIGHTS[name]) and tensor.dtype == WEIGHTS[name].dtype for name, tensor in arrived
-    )
+    assert all(torch.equal(tensor, WEIGHTS[name]) and tensor.dtype == WEIGHTS[name].dtype for name, tensor in arrived)
 
 
 def test_a_byte_that_changed_on_the_way_is_noticed() -> None:

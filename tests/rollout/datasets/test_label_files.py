@@ -66,9 +66,7 @@ def test_a_bid_line_has_no_spread() -> None:
     assert (row.content, row.image, row.label, row.std) == ("a.JPG", "a.JPG", 52.289, None)
 
 
-@pytest.mark.parametrize(
-    "label_format", ["pipal", "tid2013", "csiq", "deblur", "cviu", "shrq", "dehaze", "sriqa"]
-)
+@pytest.mark.parametrize("label_format", ["pipal", "tid2013", "csiq", "deblur", "cviu", "shrq", "dehaze", "sriqa"])
 def test_a_reference_line_without_spread(label_format: str) -> None:
     row = _row(label_format, "ref.png dis.png 2.5")
     assert (row.content, row.image, row.label, row.std) == ("ref.png", "dis.png", 2.5, None)
@@ -148,9 +146,7 @@ def test_a_line_that_is_no_json_is_a_problem(line: str, tmp_path: Path) -> None:
         ({"id": 1.5}, "id"),
     ],
 )
-def test_a_json_row_with_a_wrong_field_names_it(
-    changes: dict[str, object], named: str, tmp_path: Path
-) -> None:
+def test_a_json_row_with_a_wrong_field_names_it(changes: dict[str, object], named: str, tmp_path: Path) -> None:
     kind, where, what = _problem(tmp_path, _json_line(**changes), label_format="visualquality_r1")
     assert (kind, where) == ("field", "2")
     assert named in what

@@ -116,9 +116,7 @@ def test_demonstrations_hardly_ever_come_again() -> None:
 
 def test_the_warm_up_names_level_and_kind() -> None:
     words = {
-        f"{LEVEL_WORDS[level]} {KIND_WORDS[kind] if level else 'defects'}"
-        for kind in EASY_KINDS
-        for level in range(6)
+        f"{LEVEL_WORDS[level]} {KIND_WORDS[kind] if level else 'defects'}" for kind in EASY_KINDS for level in range(6)
     }
     targets = {shown.target for shown in _shown(_data().warm_up, 600)}
     assert targets == {f"This picture shows {text}." for text in words}
@@ -142,9 +140,7 @@ def test_the_cold_start_shows_the_answer_format() -> None:
 
 def test_the_cold_start_of_the_short_wording_has_no_thought() -> None:
     data = _data(_config(prompt="visualquality_r1_no_thinking"))
-    assert all(
-        re.fullmatch(r"<answer>\d\.\d\d</answer>", shown.target) for shown in _shown(data.cold_start, 20)
-    )
+    assert all(re.fullmatch(r"<answer>\d\.\d\d</answer>", shown.target) for shown in _shown(data.cold_start, 20))
 
 
 def test_the_scores_of_the_cold_start_carry_no_information() -> None:
@@ -172,9 +168,7 @@ def test_level_0_leaves_a_picture_alone() -> None:
 
 
 def test_crops_larger_than_a_photograph_are_refused_when_built() -> None:
-    with pytest.raises(
-        ValueError, match=r"data\.crop_size=308 is larger than the photograph .* use at most 280"
-    ):
+    with pytest.raises(ValueError, match=r"data\.crop_size=308 is larger than the photograph .* use at most 280"):
         _data(_config(crop_size=308))
 
 

@@ -71,10 +71,7 @@ def test_an_unknown_wording_is_refused_with_the_known_ones() -> None:
 
 
 def test_a_thinking_answer_has_both_blocks() -> None:
-    assert (
-        answer("visualquality_r1", thought="Sharp.", score=3.5)
-        == "<think>Sharp.</think><answer>3.50</answer>"
-    )
+    assert answer("visualquality_r1", thought="Sharp.", score=3.5) == "<think>Sharp.</think><answer>3.50</answer>"
 
 
 def test_an_answer_without_thinking_has_the_score_only() -> None:
