@@ -1,4 +1,4 @@
-"""Workers made remote: the only classes Ray knows. Each imports its heavy libraries in its own process.
+"""The classes that Ray runs, which ``start.py`` makes remote. Each imports its heavy libraries in its own process.
 
 The methods only pass calls on; they are spelled out so that the Ray dashboard and timeline name them.
 """
@@ -19,7 +19,6 @@ from rollout.weights.sender import Sender
 from rollout.worker_types import EngineOptions, EngineView, GenerationOrder
 
 
-@ray.remote
 class EngineActor:
     """One vLLM engine."""
 
@@ -59,7 +58,6 @@ class EngineActor:
         await self._worker.close()
 
 
-@ray.remote
 class LearnerActor:
     """One learner rank, and on the sending ranks the learner's end of the weight transport."""
 

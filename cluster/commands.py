@@ -14,17 +14,19 @@ from cluster.engines import RolloutPool
 from cluster.gauges import RayGauges
 from cluster.journal import Journal
 from cluster.learners import LearnerGroup
+from cluster.preflight import check_enough_data, check_test_split, finished_model, make_run_folder
 from cluster.progress import ProgressDisplay
 from cluster.records import RunRecords
 from cluster.run import Desk, Run, judge_test_split, one_line
 from cluster.start import Stack, connected, start, start_engines
 from cluster.topology import Placement, describe, plan
 from conf.effective import config_digest, effective_yaml
-from conf.load import load_run_config, refuse_ineffective
+from conf.load import load_run_config, quoted, refuse_ineffective
 from conf.schema import RunConfig
 from evaluation.judge import format_table
 from rollout.datasets import build_data
 from rollout.datasets.base import Data
+from rollout.families.folders import check_model
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +39,13 @@ def train(overrides: Sequence[str], console: Console) -> int:
     config = load_run_config(overrides)
     refuse_ineffective(config, overrides)
     placement = _plan(config)
+    check_model(config.model)
     folder = Path(config.run.folder).resolve()
     checkpoints = CheckpointFolder(folder, keep=config.loop.keep_checkpoints)
     resumed, state = _starting_point(config, checkpoints)
     data = build_data(config.data)
-    _check_phases(config, data)
-    folder.mkdir(parents=True, exist_ok=True)
+    check_enough_data(config, data)
+    make_run_folder(folder)
     checkpoints.remove_partial()
     (folder / "config.yaml").write_text(effective_yaml(config))
     console.print(effective_yaml(config), highlight=False, markup=False, soft_wrap=True)
@@ -105,12 +108,14 @@ async def _run_job(
 
 def evaluate(folder: str, overrides: Sequence[str], console: Console) -> int:
     """Rank the test pictures with a finished model."""
-    config = load_run_config([*overrides, f"model.path={folder}", "model.size=null"])
+    config = load_run_config([*overrides, f"model.path={quoted(folder)}", "model.size=null"])
     placement = _plan(config)
+    model_folder = finished_model(folder, family=config.model.family)
     data = build_data(config.data)
+    check_test_split(config, data.test)
 
     async def judge() -> int:
-        stack = await start_engines(config, placement, model_folder=Path(folder).resolve())
+        stack = await start_engines(config, placement, model_folder=model_folder)
         try:
             report = await judge_test_split(config, data=data, pool=make_pool(config, stack))
         finally:
@@ -214,18 +219,6 @@ def _starting_point(config: RunConfig, checkpoints: CheckpointFolder) -> tuple[P
             f"{latest} exists and run.resume=never; choose another run.name, or run.resume=auto to continue it"
         )
     return latest, read_state(latest, config_digest=digest)
-
-
-def _check_phases(config: RunConfig, data: Data) -> None:
-    for name, phase, source in (
-        ("warm_up", config.warm_up, data.warm_up),
-        ("cold_start", config.cold_start, data.cold_start),
-    ):
-        if phase.num_steps and source is None:
-            raise ValueError(
-                f"data.kind={config.data.kind} has no {name} demonstrations; set {name}.num_steps=0 "
-                "(a pretrained model needs no warm-up)"
-            )
 
 
 def _request_stop(stop: asyncio.Event, console: Console) -> None:

@@ -3,7 +3,6 @@
 begin_update (engines stop) -> publish (ranks) || receive (engines) -> finish_update (caches dropped)
 """
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -85,7 +84,6 @@ class LearnerGroup:
     def __init__(self, learners: Sequence[Any], link: WeightLink, *, timeout_s: float) -> None:
         self._learners, self._link, self._timeout_s = list(learners), link, timeout_s
         self.policy_version = 0
-        self.last_push_s = 0.0
 
     async def start_phase(self, phase: Phase, *, reference_folder: str | None) -> None:
         """Fresh optimizer moments; the KL reference for RL."""
@@ -113,10 +111,8 @@ class LearnerGroup:
         return StepReport(policy_version=self.policy_version, metrics=reports[0].metrics)
 
     async def push_weights(self) -> None:
-        """Push to every engine and note how long it took."""
-        started = time.perf_counter()
+        """Push to every engine."""
         await self._link.push(self.policy_version)
-        self.last_push_s = time.perf_counter() - started
 
     async def completion_logprobs(self, requests: Sequence[ScoringRequest]) -> list[TrainerScore]:
         """Trainer log-probs of given completions."""

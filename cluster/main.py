@@ -14,6 +14,12 @@ from rich.console import Console
 from conf.cli import CommandLine, parse_command_line, usage
 from conf.errors import ConfigError
 
+UNUSABLE = (
+    ValueError, FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError,
+    ConnectionError,
+)  # fmt: skip
+"""What input, paths and addresses that cannot be used are refused with; the message says it all."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
@@ -25,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         errors.print("\n".join(f"error: {problem}" for problem in error.problems))
         return 2
-    except (ValueError, FileExistsError, FileNotFoundError, ConnectionError) as error:
+    except UNUSABLE as error:
         errors.print(f"error: {error}")
         logging.getLogger(__name__).debug("details", exc_info=True)
         return 2

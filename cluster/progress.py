@@ -44,7 +44,7 @@ class ProgressDisplay:
 
     def say(self, text: str) -> None:
         """Print above the bars."""
-        self._progress.console.print(text, highlight=False, markup=False)
+        self._progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def step(self, phase: str, *, done: int, total: int, numbers: Mapping[str, float]) -> None:
         """Move a phase's bar to ``done`` of ``total`` and show its latest numbers."""

@@ -103,7 +103,7 @@ class Run:
             self._set_state(phase=phase, next_step=0)
         if resumed is None:
             await self._learners.start_phase(phase, reference_folder=await self._reference_folder(phase, model_folder))
-        started = time.perf_counter()
+        started, evaluating_s = time.perf_counter(), self._records.seconds().get("evaluation", 0.0)
         try:
             if phase == "rl":
                 return await self._rl()
@@ -114,7 +114,8 @@ class Run:
                 await self._evaluate(COLD_START)
             return finished
         finally:
-            self._records.add_seconds(phase, time.perf_counter() - started)
+            evaluating_s = self._records.seconds().get("evaluation", 0.0) - evaluating_s
+            self._records.add_seconds(phase, time.perf_counter() - started - evaluating_s)
 
     async def _supervised(self, phase: Phase, config: SupervisedConfig, source: Demonstrations | None) -> bool:
         if config.num_steps == 0:

@@ -112,7 +112,7 @@ async def start(config: RunConfig, placement: Placement, *, model_folder: Path) 
     timeout_s = config.cluster.start_timeout_s
     room = await _find_room(config, placement)
     learners = [
-        LearnerActor.options(**actor_options(seat, room, config, name=f"learner-{rank}")).remote()
+        ray.remote(LearnerActor).options(**actor_options(seat, room, config, name=f"learner-{rank}")).remote()
         for rank, seat in enumerate(placement.learner)
     ]
     engines = _spawn_engines(config, placement, room, model_folder=model_folder)
@@ -164,7 +164,9 @@ async def _find_room(config: RunConfig, placement: Placement) -> Room:
 def _spawn_engines(config: RunConfig, placement: Placement, room: Room, *, model_folder: Path) -> list[Any]:
     options = engine_options(config, placement, model_folder=model_folder)
     return [
-        EngineActor.options(**actor_options(seat, room, config, name=f"engine-{n}")).remote(config.model, options)
+        ray.remote(EngineActor)
+        .options(**actor_options(seat, room, config, name=f"engine-{n}"))
+        .remote(config.model, options)
         for n, seat in enumerate(placement.engines)
     ]
 

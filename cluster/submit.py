@@ -24,7 +24,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from cluster.topology import plan
-from conf.load import compose_tree, load_run_config, refuse_ineffective
+from conf.load import compose_tree, load_run_config, quoted, refuse_ineffective
 
 logger = logging.getLogger(__name__)
 
@@ -89,12 +89,6 @@ def pinned(overrides: Sequence[str], *, base: Path | None = None) -> list[str]:
     if tree["cluster"].get("ray_address") == "local":
         added.append("cluster.ray_address=auto")
     return [*overrides, *added]
-
-
-def quoted(value: str) -> str:
-    """A text as a Hydra value that may hold any character."""
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def entrypoint(command: str, overrides: Sequence[str], *, python: str) -> str:

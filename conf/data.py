@@ -7,6 +7,13 @@ from pydantic import Field, model_validator
 from conf.base import Section
 
 
+Wording = Literal["visualquality_r1", "visualquality_r1_no_thinking"]
+"""The questions that can be asked."""
+
+WORDINGS_WITHOUT_THINKING: frozenset[Wording] = frozenset({"visualquality_r1_no_thinking"})
+"""Those that ask for the answer alone, without a think block before it."""
+
+
 class ScaleConfig(Section):
     """The declared range of opinion scores; drives prompt, parser, rewards and label checks."""
 
@@ -33,10 +40,17 @@ class PhotoDistortionsConfig(Section):
     """Distinct pictures in the training split."""
     num_test: int = Field(ge=2)
     """Distinct pictures in the test split (photographs never seen in training)."""
-    prompt: Literal["visualquality_r1", "visualquality_r1_no_thinking"]
+    prompt: Wording
     """Wording of the question."""
     data_seed: int = Field(ge=0)
     """Seeds crops, distortions and raters, so that the test split stays the same across run seeds."""
+
+
+LabelFormatName = Literal[
+    "visualquality_r1", "kadid", "agiqa", "koniq", "spaq", "livec", "bid", "pipal", "tid2013", "csiq",
+    "deblur", "cviu", "shrq", "dehaze", "sriqa",
+]  # fmt: skip
+"""The published label files."""
 
 
 class OpinionScoreConfig(Section):
@@ -50,16 +64,15 @@ class OpinionScoreConfig(Section):
     """Label file of the training split."""
     test_labels: str
     """Label file of the test split."""
-    label_format: Literal[
-        "visualquality_r1", "kadid", "agiqa", "koniq", "spaq", "livec", "bid", "pipal", "tid2013", "csiq",
-        "deblur", "cviu", "shrq", "dehaze", "sriqa",
-    ]  # fmt: skip
-    """Declares the columns; never guessed from the content."""
+    label_format: LabelFormatName
+    """Declares the columns of the training labels; never guessed from the content."""
+    test_label_format: LabelFormatName
+    """Declares the columns of the test labels; the same as ``label_format`` unless given."""
     label_range: ScaleConfig
     """Range the labels are given in; they are mapped linearly to ``scale``."""
     higher_is_better: bool
     """False for difference scores (DMOS), which are turned round."""
-    prompt: Literal["visualquality_r1", "visualquality_r1_no_thinking"]
+    prompt: Wording
     """Wording of the question."""
 
 

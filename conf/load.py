@@ -130,6 +130,12 @@ def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
     return [_numbered(job, index) for index, job in enumerate(jobs)]
 
 
+def quoted(value: str) -> str:
+    """A text as a Hydra value that may hold any character."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 def _nothing(_: DictConfig) -> None:
     """The task Hydra's decorator asks for; the switches answered here never run it."""
 

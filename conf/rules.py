@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from conf.data import WORDINGS_WITHOUT_THINKING
 from conf.machine import Placement, resolve_backend, resolve_placement
 
 if TYPE_CHECKING:
@@ -86,6 +87,26 @@ def _every_term_is_weighed(config: RunConfig) -> Iterator[str]:
             yield f"rewards.terms.{name}.weight=0 has no effect; remove the term with ~rewards.terms.{name}"
 
 
+def _the_format_reward_wants_what_the_prompt_asks_for(config: RunConfig) -> Iterator[str]:
+    if not config.loop.num_steps:
+        return
+    asks_for_thinking = config.data.prompt not in WORDINGS_WITHOUT_THINKING
+    for name, term in config.rewards.terms.items():
+        if term.kind != "format" or (term.mode == "answer") != asks_for_thinking:
+            continue
+        key = f"rewards.terms.{name}.mode"
+        if asks_for_thinking:
+            yield (
+                f"{key}=answer refuses the think block that data.prompt={config.data.prompt} asks for; use "
+                f"{key}=number, or tolerant or strict"
+            )
+        else:
+            yield (
+                f"{key}={term.mode} wants a think block, but data.prompt={config.data.prompt} asks for the answer "
+                f"alone, which would never be rewarded; use {key}=answer"
+            )
+
+
 def _the_test_split_is_large_enough(config: RunConfig) -> Iterator[str]:
     if config.data.kind == "photo_distortions" and config.evaluation.num_prompts > config.data.num_test:
         yield (
@@ -157,6 +178,7 @@ _RULES: tuple[Callable[[RunConfig], Iterator[str]], ...] = (
     _batches_divide,
     _answers_fit_the_model_length,
     _every_term_is_weighed,
+    _the_format_reward_wants_what_the_prompt_asks_for,
     _the_test_split_is_large_enough,
     _placement_matches_the_machines,
     _the_cpu_stack_has_no_gpu_features,

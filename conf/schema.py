@@ -101,12 +101,13 @@ class TermConfig(Section):
 
 
 class FormatTermConfig(TermConfig):
-    """1 for exactly one think block followed by exactly one answer block, else 0."""
+    """1 for a completion in the answer format of ``data.prompt``, else 0."""
 
     kind: Literal["format"]
-    mode: Literal["strict", "tolerant", "number"]
-    """strict: the published regular expression; tolerant: outer white space allowed, no stray or
-    repeated tags; number: tolerant, and the answer must be a number."""
+    mode: Literal["strict", "tolerant", "number", "answer"]
+    """One think block, then one answer block: strict: the published regular expression; tolerant: outer white
+    space allowed, no stray or repeated tags; number: tolerant, and the answer must be a number. For a
+    ``data.prompt`` without thinking: answer: one answer block with a number, and nothing else."""
 
 
 class OpinionTermConfig(TermConfig):

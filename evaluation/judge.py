@@ -48,7 +48,8 @@ class EvaluationReport:
     num_by_status: Mapping[Status, int]
     """Completions by parser status, every status named."""
     format_rate: float
-    """Share with exactly one think block and one answer block (mode "tolerant")."""
+    """Share with exactly one think block and one answer block, or the answer block alone where the prompt asks
+    for no thinking (``rewards.tags.ParsedAnswer.has_format``)."""
     truncated_rate: float
     agreement: Agreement
     """Over all pictures with a score."""

@@ -39,11 +39,13 @@ from rollout.types import RolloutGroup, Scale
 Status = Literal["ok", "no_tag", "no_number", "out_of_range"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
-FormatMode = Literal["strict", "tolerant", "number"]
+FormatMode = Literal["strict", "tolerant", "number", "answer"]
 
 _TAG = r"</?(?:think|answer)>"
 _PUBLISHED_SHAPE = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>", re.DOTALL)
-_SHAPE = re.compile(rf"\s*<think>(?:(?!{_TAG}).)*</think>\s*<answer>(?:(?!{_TAG}).)*</answer>\s*", re.DOTALL)
+_ANSWER_BLOCK = rf"\s*<answer>(?:(?!{_TAG}).)*</answer>\s*"
+_ANSWER_ALONE = re.compile(_ANSWER_BLOCK, re.DOTALL)
+_THINK_THEN_ANSWER = re.compile(rf"\s*<think>(?:(?!{_TAG}).)*</think>{_ANSWER_BLOCK}", re.DOTALL)
 # A block starts at the opening tag nearest to its end, so that prose which merely mentions the tag
 # ("I will put it in <answer> tags") does not swallow the real answer.
 _ANSWER = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL)
@@ -64,10 +66,11 @@ class ParsedAnswer:
     """The number answered, also when it lies outside the scale; None when there is none."""
     status: Status
     has_format: bool
-    """Whether the whole text is one think block and then one answer block (mode "tolerant")."""
+    """Whether the whole text is one think block and then one answer block (mode "tolerant"), or one answer
+    block alone when the question asks for no thinking."""
 
 
-def parse(text: str, *, scale: Scale) -> ParsedAnswer:
+def parse(text: str, *, scale: Scale, wants_thinking: bool = True) -> ParsedAnswer:
     """Read a completion by the table above; ``scale`` (ends included) decides what is out of range."""
     think = _THINK.search(text)
     answers = _ANSWER.findall(text)
@@ -78,13 +81,16 @@ def parse(text: str, *, scale: Scale) -> ParsedAnswer:
         answer=answer,
         score=score,
         status=_status(answer, score, scale),
-        has_format=matches_format(text, mode="tolerant"),
+        has_format=_has_shape(text, wants_thinking=wants_thinking),
     )
 
 
 def parse_group(group: RolloutGroup) -> tuple[ParsedAnswer, ...]:
     """Every completion of a group, in order, read on the scale of the group's label."""
-    return tuple(parse(c.text, scale=group.prompt.reference.scale) for c in group.completions)
+    prompt = group.prompt
+    return tuple(
+        parse(c.text, scale=prompt.reference.scale, wants_thinking=prompt.wants_thinking) for c in group.completions
+    )
 
 
 def check_scale(groups: Sequence[RolloutGroup], *, scale: Scale) -> None:
@@ -108,18 +114,23 @@ def read_number(text: str) -> float | None:
 
 
 def matches_format(text: str, *, mode: FormatMode) -> bool:
-    """Whether a completion has the think/answer shape.
+    """Whether a completion has the shape the mode asks for.
 
     strict: the published expression, which allows no outer white space but lets repeated or nested tags
     through. tolerant: outer white space allowed, exactly one think block, then exactly one answer block,
-    and no tag anywhere else. number: tolerant, and the answer is a number (in range or not). An answer
-    to a prompt that asks for no thinking has no think block and fails all three.
+    and no tag anywhere else. number: tolerant, and the answer is a number (in range or not). answer, for
+    prompts that ask for no thinking: exactly one answer block that holds a number, and nothing beside it.
     """
     if mode == "strict":
         return _PUBLISHED_SHAPE.fullmatch(text) is not None
-    if _SHAPE.fullmatch(text) is None:
+    if not _has_shape(text, wants_thinking=mode != "answer"):
         return False
     return mode == "tolerant" or read_number(_ANSWER.findall(text)[-1]) is not None
+
+
+def _has_shape(text: str, *, wants_thinking: bool) -> bool:
+    shape = _THINK_THEN_ANSWER if wants_thinking else _ANSWER_ALONE
+    return shape.fullmatch(text) is not None
 
 
 def _status(answer: str | None, score: float | None, scale: Scale) -> Status:

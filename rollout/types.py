@@ -71,6 +71,8 @@ class Prompt:
     """Dataset name; metrics are split by it and comparisons stay inside it."""
     content_id: str
     """Which scene this is a picture of, so that splits and per-content statistics can tell."""
+    wants_thinking: bool = True
+    """Whether the question asks for a think block before the answer; decides what counts as its format."""
 
     def media(self) -> Iterator[Media]:
         """Yield the pictures of all messages in reading order."""

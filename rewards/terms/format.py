@@ -1,4 +1,4 @@
-"""Did the completion use the think/answer tags?"""
+"""Did the completion use the tags the prompt asks for?"""
 
 from collections.abc import Sequence
 

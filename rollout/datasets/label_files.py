@@ -141,8 +141,10 @@ LABEL_FORMATS: dict[str, LabelFormat] = {
 """``data.label_format`` -> how its lines are read."""
 
 
-def read_labels(path: Path, *, label_format: str) -> tuple[list[LabelRow], list[Problem]]:
-    """Every usable row of a label file, and everything wrong with the others. Empty lines are skipped.
+def read_labels(
+    path: Path, *, label_format: str, split: Literal["train", "test"]
+) -> tuple[list[LabelRow], list[Problem]]:
+    """Every usable row of a split's label file, and everything wrong with the others. Empty lines are skipped.
 
     Raises:
         ValueError: No format of that name.
@@ -152,10 +154,11 @@ def read_labels(path: Path, *, label_format: str) -> tuple[list[LabelRow], list[
     try:
         content = path.read_bytes()
     except OSError as error:
-        return [], [Problem(kind="missing_file", where=str(path), what=f"cannot be read: {error.strerror}")]
+        what = f"data.{split}_labels cannot be read: {error.strerror}"
+        return [], [Problem(kind="missing_file", where=str(path), what=what)]
     parsed = list(_parse_lines(content, name=str(path), reader=LABEL_FORMATS[label_format]))
     if not parsed:
-        return [], [Problem(kind="empty_file", where=str(path), what="expected labels, found none")]
+        return [], [Problem(kind="empty_file", where=str(path), what=f"data.{split}_labels holds no labels")]
     rows = [row for row in parsed if isinstance(row, LabelRow)]
     return rows, [problem for problem in parsed if isinstance(problem, Problem)]
 

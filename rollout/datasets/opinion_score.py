@@ -19,7 +19,7 @@ from conf.data import OpinionScoreConfig
 from rollout.datasets.base import Data, check_index, declared_scale
 from rollout.datasets.label_files import LabelRow, read_labels
 from rollout.datasets.problems import DatasetProblems, Problem
-from rollout.datasets.questions import answer, ask, rating_question, uninformative_score
+from rollout.datasets.questions import answer, ask, asks_for_thinking, rating_question, uninformative_score
 from rollout.media import inspect_image
 from rollout.types import Demonstration, Media, Opinion, Prompt, Scale
 
@@ -60,6 +60,7 @@ class OpinionScores:
             reference=rescale(row.label, std=row.std, config=self._config),
             source=row.dataset_name,
             content_id=row.content,
+            wants_thinking=asks_for_thinking(self._config.prompt),
         )
 
 
@@ -88,8 +89,8 @@ def build_opinion_score(config: OpinionScoreConfig) -> Data:
     Raises:
         DatasetProblems: Lists every problem of both label files and of all pictures.
     """
-    train, problems = read_labels(Path(config.train_labels), label_format=config.label_format)
-    test, test_problems = read_labels(Path(config.test_labels), label_format=config.label_format)
+    train, problems = read_labels(Path(config.train_labels), label_format=config.label_format, split="train")
+    test, test_problems = read_labels(Path(config.test_labels), label_format=config.test_label_format, split="test")
     problems = [*problems, *test_problems, *_find_problems(train, test, config=config)]
     if problems:
         raise DatasetProblems(problems)
@@ -133,7 +134,12 @@ def _find_problems(
     if folder.is_dir():
         yield from _check_pictures([*train, *test], folder=folder)
     else:
-        yield Problem(kind="missing_folder", where=str(folder), what="data.image_folder is not a folder")
+        yield Problem(kind="missing_folder", where=str(folder), what=_no_folder(folder))
+
+
+def _no_folder(folder: Path) -> str:
+    found = "a file" if folder.exists() else "nothing"
+    return f"data.image_folder must be an existing folder, found {found} there"
 
 
 def _check_label(row: LabelRow, *, config: OpinionScoreConfig) -> Iterator[Problem]:

@@ -19,7 +19,14 @@ from PIL import Image
 from conf.data import PhotoDistortionsConfig
 from rollout.datasets import distortions, photographs
 from rollout.datasets.base import Data, check_index, declared_scale
-from rollout.datasets.questions import answer, ask, ask_for_description, describe, uninformative_score
+from rollout.datasets.questions import (
+    answer,
+    ask,
+    ask_for_description,
+    asks_for_thinking,
+    describe,
+    uninformative_score,
+)
 from rollout.types import Demonstration, Media, Message, Opinion, Prompt, Scale
 
 SOURCE = "photo_distortions"
@@ -110,7 +117,7 @@ def build_photo_distortions(config: PhotoDistortionsConfig) -> Data:
 
     def name_the_defect(example: _Example, rng: np.random.Generator) -> Demonstration:
         del rng
-        prompt = _prompt(example, messages=ask_for_description(example.picture))
+        prompt = _prompt(example, messages=ask_for_description(example.picture), wants_thinking=False)
         return Demonstration(prompt=prompt, target=_description(example))
 
     def score_at_random(example: _Example, rng: np.random.Generator) -> Demonstration:
@@ -167,18 +174,20 @@ def _encode(pixels_HW3: NDArray[np.uint8]) -> Media:
     return Media(kind="image", data=buffer.getvalue())
 
 
-def _prompt(example: _Example, *, messages: tuple[Message, ...]) -> Prompt:
+def _prompt(example: _Example, *, messages: tuple[Message, ...], wants_thinking: bool) -> Prompt:
     return Prompt(
         prompt_id=example.name,
         messages=messages,
         reference=example.reference,
         source=SOURCE,
         content_id=example.content_id,
+        wants_thinking=wants_thinking,
     )
 
 
 def _rating_prompt(example: _Example, *, wording: str) -> Prompt:
-    return _prompt(example, messages=ask(wording, picture=example.picture, scale=example.reference.scale))
+    messages = ask(wording, picture=example.picture, scale=example.reference.scale)
+    return _prompt(example, messages=messages, wants_thinking=asks_for_thinking(wording))
 
 
 def _check_crop_size(crop_size: int) -> None:

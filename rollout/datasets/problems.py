@@ -13,12 +13,14 @@ ProblemKind = Literal[
 ]  # fmt: skip
 
 REMEDIES: dict[ProblemKind, str] = {
-    "missing_file": "correct data.train_labels or data.test_labels",
-    "missing_folder": "correct data.image_folder",
+    "missing_file": "correct the path; ~ is not expanded, and a relative path starts where the command is given",
+    "missing_folder": "correct the path; ~ is not expanded, and a relative path starts where the command is given",
     "empty_file": "give a label file with at least one row",
     "encoding": "save the label file as UTF-8",
-    "columns": "declare the right data.label_format, or mend the rows; names may not hold spaces",
-    "json": "write one JSON object per line",
+    "columns": (
+        "declare the right data.label_format (or data.test_label_format), or mend the rows; names may not hold spaces"
+    ),
+    "json": "write one JSON object per line, or declare the right data.label_format (or data.test_label_format)",
     "field": "write the row as the format asks; docs/data.md shows an example",
     "number": "write plain finite decimal numbers",
     "range": "declare the range the labels are given in, data.label_range.minimum and .maximum",
@@ -65,6 +67,9 @@ class DatasetProblems(ValueError):
 
 
 def _message(problems: Sequence[Problem]) -> str:
+    if len(problems) == 1:
+        (only,) = problems
+        return f"{only.where}: {only.what}; {REMEDIES[only.kind]}. Nothing was started."
     counts = Counter(problem.kind for problem in problems)
     # Rare kinds first: ten thousand missing pictures must not hide the three wrong labels.
     ordered = sorted(problems, key=lambda problem: counts[problem.kind])
@@ -72,5 +77,4 @@ def _message(problems: Sequence[Problem]) -> str:
     if len(problems) > MAX_LISTED:
         listed.append(f"  ... and {len(problems) - MAX_LISTED} more")
     remedies = [f"  {kind} ({count}): {REMEDIES[kind]}" for kind, count in counts.items()]
-    plural = "problem" if len(problems) == 1 else "problems"
-    return "\n".join([f"{len(problems)} {plural} in the data; nothing was started.", *listed, "What to do:", *remedies])
+    return "\n".join([f"{len(problems)} problems in the data; nothing was started.", *listed, "What to do:", *remedies])

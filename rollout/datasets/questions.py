@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from conf.data import WORDINGS_WITHOUT_THINKING
 from rollout.types import Media, Message, Scale
 
 _THINK_FIRST = (
@@ -43,8 +44,6 @@ WORDINGS: dict[str, Callable[[Scale], str]] = {
 }
 """``data.prompt`` -> the user text for a scale."""
 
-_WORDINGS_THAT_ASK_FOR_THINKING = frozenset({"visualquality_r1"})
-
 
 def ask(wording: str, *, picture: Media, scale: Scale) -> tuple[Message, ...]:
     """One user turn: the picture, then the question.
@@ -53,6 +52,16 @@ def ask(wording: str, *, picture: Media, scale: Scale) -> tuple[Message, ...]:
         ValueError: No wording of that name.
     """
     return (Message(role="user", content=(picture, _look_up(wording)(scale))),)
+
+
+def asks_for_thinking(wording: str) -> bool:
+    """Whether an answer to the wording has a think block first.
+
+    Raises:
+        ValueError: No wording of that name.
+    """
+    _look_up(wording)
+    return wording not in WORDINGS_WITHOUT_THINKING
 
 
 def ask_for_description(picture: Media) -> tuple[Message, ...]:
@@ -71,9 +80,8 @@ def answer(wording: str, *, thought: str, score: float) -> str:
     Raises:
         ValueError: No wording of that name.
     """
-    _look_up(wording)
     final = f"<answer>{score:.2f}</answer>"
-    return f"<think>{thought}</think>{final}" if wording in _WORDINGS_THAT_ASK_FOR_THINKING else final
+    return f"<think>{thought}</think>{final}" if asks_for_thinking(wording) else final
 
 
 def uninformative_score(scale: Scale, *, rng: np.random.Generator) -> float:

@@ -1,9 +1,14 @@
 """Model families by name. To add one: a module here, an entry in FAMILIES, a literal in ``conf.machine``."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from conf.machine import ModelConfig
-from rollout.families.base import Family
+
+if TYPE_CHECKING:
+    from rollout.families.base import Family  # loads torch
 
 
 def _qwen2_5_vl(config: ModelConfig, folder: str) -> Family:

@@ -17,6 +17,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
 from conf.machine import ModelConfig
 from rollout.families.base import EncodedPrompt, EngineInput
+from rollout.families.folders import check_model_folder
 from rollout.media import load_image
 from rollout.types import Media, Prompt
 
@@ -162,24 +163,8 @@ def _chat_part(part: str | Media) -> dict[str, str]:
 
 def _load_processor(folder: str) -> Qwen2_5_VLProcessor:
     if Path(folder).is_dir():
-        missing = [
-            n
-            for n in ("config.json", "preprocessor_config.json", "tokenizer_config.json")
-            if not _has_file(Path(folder), n)
-        ]
-        if missing:
-            raise ValueError(
-                f"model folder {folder} lacks {', '.join(missing)}: expected a complete Hugging Face folder "
-                "with weights, tokenizer and processor; copy the missing files from the base model"
-            )
+        check_model_folder(Path(folder), family="qwen2_5_vl")
     processor = Qwen2_5_VLProcessor.from_pretrained(folder)
     if not isinstance(processor, Qwen2_5_VLProcessor):
         raise TypeError(f"{folder}: expected a Qwen2.5-VL processor, got {type(processor).__name__}")
     return processor
-
-
-def _has_file(folder: Path, name: str) -> bool:
-    # transformers 5 may keep the image processor's settings inside processor_config.json.
-    if name == "preprocessor_config.json" and (folder / "processor_config.json").exists():
-        return True
-    return (folder / name).exists()

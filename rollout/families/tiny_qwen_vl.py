@@ -195,7 +195,8 @@ def create_tiny_qwen_vl(folder: Path, *, size: TinyModelSize, seed: int) -> None
         FileExistsError: ``folder`` exists and is not an empty folder.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} is not empty; choose another folder or remove it first")
+        found = "is not empty" if folder.is_dir() else "is a file"
+        raise FileExistsError(f"{folder} {found}; choose another folder or remove it first")
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:

@@ -1,0 +1,103 @@
+"""What can be found wrong before anything is started or written: the model, the amount of data, the run folder.
+
+The configuration alone is checked by ``conf``, the rows and pictures by ``rollout/datasets``; here is what needs
+both, or a look at the disk.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from conf.errors import ConfigError
+from conf.schema import RunConfig
+from rollout.datasets.base import Data, Dataset
+from rollout.families.folders import check_model_folder
+
+MODEL_FOLDER = "model"
+"""Where in its run folder a run leaves the trained model."""
+
+
+def check_enough_data(config: RunConfig, data: Data) -> None:
+    """Refuse phases without demonstrations, and steps and evaluations larger than their split.
+
+    Raises:
+        ConfigError: One line per problem.
+    """
+    problems = [*_phase_problems(config, data), *_test_split_problems(config, data.test)]
+    size, given = config.rollout.prompts_per_step, len(data.train)
+    if config.loop.num_steps and size > given:
+        problems.append(
+            f"rollout.prompts_per_step={size} is more than the {given} training pictures of {data.train.source}; "
+            f"use {given} or fewer"
+        )
+    if problems:
+        raise ConfigError(problems)
+
+
+def check_test_split(config: RunConfig, test: Dataset) -> None:
+    """Refuse an evaluation larger than the test split.
+
+    Raises:
+        ConfigError: Says how many pictures there are.
+    """
+    problems = list(_test_split_problems(config, test))
+    if problems:
+        raise ConfigError(problems)
+
+
+def finished_model(folder: str, *, family: str) -> Path:
+    """The model folder a command was given.
+
+    Raises:
+        ConfigError: There is no such folder.
+        ValueError: It holds no complete model.
+    """
+    path = Path(folder).resolve()
+    if not path.is_dir():
+        raise ConfigError([f"{folder}: no such folder; give the folder of a finished model, such as runs/demo/model"])
+    inside = path / MODEL_FOLDER
+    if not (path / "config.json").exists() and (inside / "config.json").exists():
+        raise ConfigError([f"{folder}: a run folder, not a model; did you mean {Path(folder) / MODEL_FOLDER}?"])
+    check_model_folder(path, family=family)
+    return path
+
+
+def make_run_folder(folder: Path) -> None:
+    """Make the run folder, or take the one that is there.
+
+    Raises:
+        ConfigError: It cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError([f"run.folder={folder}: cannot be made ({error.strerror}); choose another"]) from None
+    if not os.access(folder, os.W_OK):
+        raise ConfigError([f"run.folder={folder}: may not be written to; choose another"])
+
+
+def _phase_problems(config: RunConfig, data: Data) -> Iterator[str]:
+    for name, phase, source in (
+        ("warm_up", config.warm_up, data.warm_up),
+        ("cold_start", config.cold_start, data.cold_start),
+    ):
+        if not phase.num_steps:
+            continue
+        if source is None:
+            yield (
+                f"data.kind={config.data.kind} has no {name} demonstrations; set {name}.num_steps=0 "
+                "(a pretrained model needs no warm-up)"
+            )
+        elif phase.batch_size > len(source):
+            yield (
+                f"{name}.batch_size={phase.batch_size} is more than the {len(source)} demonstrations of "
+                f"data.kind={config.data.kind}; use {len(source)} or fewer"
+            )
+
+
+def _test_split_problems(config: RunConfig, test: Dataset) -> Iterator[str]:
+    if config.evaluation.num_prompts > len(test):
+        yield (
+            f"evaluation.num_prompts={config.evaluation.num_prompts} is more than the {len(test)} test pictures of "
+            f"{test.source}; use {len(test)} or fewer"
+        )
