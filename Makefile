@@ -43,7 +43,7 @@ demo-seeds: setup  ## the demo for three seeds, one after the other
 	$(BIN)/python -m cluster.main train recipe=demo run.seed=0,1,2 --multirun $(ARGS)
 
 test: setup  ## the whole test suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: setup  ## style, types and architecture
 	$(BIN)/ruff check .

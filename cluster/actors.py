@@ -127,6 +127,9 @@ class LearnerActor:
     def completion_logprobs(self, requests: Sequence[ScoringRequest]) -> list[TrainerScore]:
         return self._worker.completion_logprobs(requests)
 
+    def release_memory(self) -> None:
+        self._worker.release_memory()
+
     def save_checkpoint(self, folder: str) -> None:
         self._worker.save_checkpoint(folder, extra={})
 

@@ -14,6 +14,7 @@ from cluster.engines import RolloutPool
 from cluster.gauges import RayGauges
 from cluster.journal import Journal
 from cluster.learners import LearnerGroup
+from cluster.outcomes import RunFailed, RunStopped
 from cluster.preflight import check_enough_data, check_test_split, finished_model, make_run_folder
 from cluster.progress import ProgressDisplay
 from cluster.records import RunRecords
@@ -47,6 +48,8 @@ def train(overrides: Sequence[str], console: Console) -> int:
     check_enough_data(config, data)
     make_run_folder(folder)
     checkpoints.remove_partial()
+    if resumed is None:
+        RunRecords(folder).forget()
     (folder / "config.yaml").write_text(effective_yaml(config))
     console.print(effective_yaml(config), highlight=False, markup=False, soft_wrap=True)
     console.print(describe(placement), highlight=False, markup=False)
@@ -55,9 +58,14 @@ def train(overrides: Sequence[str], console: Console) -> int:
         console.print(f"resuming at {state.phase} step {state.next_step} from {resumed.name}", highlight=False)
     model_folder = prepare_model(config, folder=folder)
     with connected(config, placement):
-        finished = asyncio.run(
-            _run_job(config, placement, console, data=data, state=state, resumed=resumed, model_folder=model_folder)
-        )
+        try:
+            finished = asyncio.run(
+                _run_job(config, placement, console, data=data, state=state, resumed=resumed, model_folder=model_folder)
+            )
+        except (ValueError, OSError) as error:  # what was checked before is not to blame for these
+            raise RunFailed(f"{type(error).__name__}: {error}") from error
+        except asyncio.CancelledError:
+            raise RunStopped("stopped at once; what came after the last checkpoint is lost") from None
     return _conclude(config, RunRecords(folder), console, finished=finished)
 
 
@@ -71,9 +79,10 @@ async def _run_job(
     resumed: Path | None,
     model_folder: Path,
 ) -> bool:
-    stop = asyncio.Event()
+    stop, job = asyncio.Event(), asyncio.current_task()
+    assert job is not None
     for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, _request_stop, stop, console)
+        asyncio.get_running_loop().add_signal_handler(name, _request_stop, stop, job, console)
     records = RunRecords(Path(config.run.folder).resolve())
     stack = await start(config, placement, model_folder=model_folder)
     try:
@@ -221,16 +230,18 @@ def _starting_point(config: RunConfig, checkpoints: CheckpointFolder) -> tuple[P
     return latest, read_state(latest, config_digest=digest)
 
 
-def _request_stop(stop: asyncio.Event, console: Console) -> None:
-    console.print("stopping after this step; the run can be continued with the same command", highlight=False)
+def _request_stop(stop: asyncio.Event, job: asyncio.Task[bool], console: Console) -> None:
+    if stop.is_set():
+        job.cancel()
+        return
+    console.print("stopping after this step; once more ends the run at once", highlight=False)
     stop.set()
 
 
 def _conclude(config: RunConfig, records: RunRecords, console: Console, *, finished: bool) -> int:
     curve = records.write_curve(title=f"{config.run.name} (seed {config.run.seed})")
     if not finished:
-        console.print("stopped and saved; the same command continues the run", highlight=False)
-        return 0
+        raise RunStopped("stopped and saved; the same command continues the run")
     records.write_summary(versions=library_versions(), run={"name": config.run.name, "seed": config.run.seed})
     console.print(records.table(), highlight=False, markup=False)
     for name, path in (

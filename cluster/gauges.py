@@ -4,8 +4,6 @@ from collections.abc import Mapping
 
 from ray.util.metrics import Gauge
 
-PREFIXES = ("run/", "rewards/", "answers/", "completions/", "rollout/", "loop/", "evaluation/", "learner/")
-
 
 class RayGauges:
     """One gauge a journal key, tagged with the run's name."""
@@ -17,8 +15,7 @@ class RayGauges:
     def set(self, values: Mapping[str, float]) -> None:
         """Show the latest values."""
         for key, value in values.items():
-            if key.startswith(PREFIXES):
-                self._gauge(key).set(value, tags=self._tags)
+            self._gauge(key).set(value, tags=self._tags)
 
     def _gauge(self, key: str) -> Gauge:
         if key not in self._gauges:

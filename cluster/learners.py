@@ -29,6 +29,7 @@ class WeightLink:
         self._learners, self._engines = list(learners), list(engines)
         self._backend, self._colocated, self._timeout_s = backend, colocated, timeout_s
         self._update: dict[str, object] = {}
+        self._asleep = False
 
     async def open(self, weights: WeightsConfig, *, workers_per_engine: int) -> None:
         """Rendezvous once per run."""
@@ -54,6 +55,7 @@ class WeightLink:
 
     async def push(self, policy_version: int) -> None:
         """Give every engine the learner's weights; completions carry ``policy_version`` from then on."""
+        await self.wake_up()
         await self._within([e.begin_update.remote() for e in self._engines], "engines stopping for new weights")
         sending = [learner.publish.remote() for learner in self._learners]
         if self._backend != "ipc":  # over IPC the sender itself hands every chunk to the engines
@@ -65,14 +67,17 @@ class WeightLink:
         )
 
     async def sleep(self) -> None:
-        """On shared GPUs, let the learner have the engines' memory."""
-        if self._colocated:
+        """On shared GPUs, let the learner have the engines' memory until ``wake_up``."""
+        if self._colocated and not self._asleep:
+            self._asleep = True
             await self._within([e.sleep.remote() for e in self._engines], "engines giving their memory back")
 
     async def wake_up(self) -> None:
-        """End ``sleep``."""
-        if self._colocated:
+        """End ``sleep``: the learner lets go of what it has only cached, the engines take their memory again."""
+        if self._asleep:
+            await self._within([one.release_memory.remote() for one in self._learners], "learner releasing memory")
             await self._within([e.wake_up.remote() for e in self._engines], "engines taking their memory again")
+            self._asleep = False
 
     async def _within(self, refs: Sequence[Any], what: str) -> list[Any]:
         return await within(refs, self._timeout_s, what)
@@ -87,13 +92,15 @@ class LearnerGroup:
 
     async def start_phase(self, phase: Phase, *, reference_folder: str | None) -> None:
         """Fresh optimizer moments; the KL reference for RL."""
+        await self._link.sleep()
         refs = [one.start_phase.remote(phase, reference_folder=reference_folder) for one in self._learners]
         await self._within(refs, f"learner starting {phase}")
 
     async def supervised_step(
         self, demonstrations: Sequence[Demonstration], *, step: int, learning_rate: float
     ) -> dict[str, float]:
-        """One supervised optimizer step; every rank takes its share."""
+        """One supervised optimizer step; every rank takes its share. On shared GPUs the engines stay asleep."""
+        await self._link.sleep()
         refs = [
             one.supervised_step.remote(demonstrations, step=step, learning_rate=learning_rate) for one in self._learners
         ]
@@ -102,17 +109,20 @@ class LearnerGroup:
         return results[0]
 
     async def step(self, batch: TrainingBatch, *, step: int) -> StepReport:
-        """Learn from one batch; every rank takes its share."""
+        """Learn from one batch; every rank takes its share. The push that follows wakes engines on shared GPUs."""
         await self._link.sleep()
         refs = [one.policy_step.remote(batch, step=step) for one in self._learners]
         reports: list[StepReport] = await self._within(refs, f"learner at step {step}")
-        await self._link.wake_up()
         self.policy_version += 1
         return StepReport(policy_version=self.policy_version, metrics=reports[0].metrics)
 
     async def push_weights(self) -> None:
         """Push to every engine."""
         await self._link.push(self.policy_version)
+
+    async def wake_engines(self) -> None:
+        """Make sure that engines on shared GPUs can generate."""
+        await self._link.wake_up()
 
     async def completion_logprobs(self, requests: Sequence[ScoringRequest]) -> list[TrainerScore]:
         """Trainer log-probs of given completions."""

@@ -26,7 +26,7 @@ class StepRecord:
     step: int
     scored: Sequence[ScoredGroup]
     report: StepReport | None
-    """None when no completion carried credit, so nothing was learned."""
+    """None when nothing in the batch had a gradient, so nothing was learned."""
     seconds: dict[str, float]
     """Wall seconds by part: generate, score, wait, learn, push."""
     num_waiting: int
@@ -159,7 +159,7 @@ async def train(
             watch.lap("wait")
             batch = algorithm.build_batch(scored)
             report = None
-            if batch.has_credit:
+            if batch.has_gradient:
                 report = await learner.step(batch, step=step)
                 watch.lap("learn")
                 await learner.push_weights()

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from cluster.outcomes import RunStopped
 from conf.cli import CommandLine, parse_command_line, usage
 from conf.errors import ConfigError
 
@@ -35,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         errors.print(f"error: {error}")
         logging.getLogger(__name__).debug("details", exc_info=True)
         return 2
+    except RunStopped as stopped:
+        errors.print(str(stopped))
+        return 0
     except KeyboardInterrupt:
         errors.print("interrupted")
         return 130

@@ -11,8 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from conf.rules import effective_dtype
+from conf.schema import RunConfig
 from learner.types import ScoringRequest, TrainerScore
 from rollout.worker_types import EngineView
+
+BOUND = {"float32": 1e-3, "bfloat16": 0.1}
+"""Largest tolerated difference by dtype, in nats, unless the configuration says otherwise."""
 
 
 class ParityError(RuntimeError):
@@ -35,6 +40,12 @@ class ParityReport:
             "parity/logprob_difference/max": self.max_difference,
             "parity/logprob_difference/mean": self.mean_difference,
         }
+
+
+def parity_bound(config: RunConfig) -> float:
+    """The bound of a run: as configured, or by the dtype it computes in."""
+    given = config.parity.max_logprob_difference
+    return BOUND[effective_dtype(config)] if given is None else given
 
 
 def scoring_requests(views: Sequence[EngineView]) -> list[ScoringRequest]:

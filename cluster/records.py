@@ -1,6 +1,7 @@
 """The files of a run that are not the journal: evaluations, phase seconds, the curve and the summary."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +20,13 @@ class RunRecords:
         self.folder = folder
         self._evaluations = folder / "evaluation"
         self._seconds_file = folder / "seconds.json"
+
+    def forget(self) -> None:
+        """Delete what an earlier attempt left that never reached a checkpoint: it may be of other settings."""
+        for name in ("start_model", "reference", "evaluation", "model"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for name in ("seconds.json", "summary.json"):
+            (self.folder / name).unlink(missing_ok=True)
 
     def has_evaluation(self, label: str) -> bool:
         """Whether ``label`` was evaluated, in this process or before a resume."""

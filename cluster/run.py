@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.checkpoint import PHASES, CheckpointFolder, Phase, RunState
+from cluster.checkpoint import PHASES, CheckpointError, CheckpointFolder, Phase, RunState
 from cluster.engines import RolloutPool
 from cluster.journal import Journal
 from cluster.learners import LearnerGroup
 from cluster.loop import Schedule, StepRecord, train
-from cluster.parity import ParityReport, compare, scoring_requests
+from cluster.parity import compare, parity_bound, scoring_requests
 from cluster.progress import ProgressDisplay
 from cluster.records import RunRecords
 from cluster.statistics import step_metrics
@@ -26,6 +26,7 @@ from learner.schedule import supervised_learning_rate
 from rewards.scorer import build_scorer
 from rollout.datasets.base import Data, Demonstrations, declared_scale
 from rollout.prompts import DemonstrationStream, PromptStream
+from rollout.types import Demonstration
 from rollout.worker_types import GenerationOrder
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Run:
         self._state = state
         self._scale = declared_scale(config.data.scale)
         self._engine_version: int | None = None
+        self._parity_bound = parity_bound(config)
 
     async def execute(self, *, resumed: Path | None, model_folder: Path) -> bool:
         """Run what is left of the run; False when it was stopped before the end."""
@@ -99,6 +101,8 @@ class Run:
         return await self._save_if_due(last=step == self._config.loop.num_steps)
 
     async def _run_phase(self, phase: Phase, *, resumed: Path | None, model_folder: Path) -> bool:
+        if self._stop.is_set():
+            return False  # the last finished phase has left a checkpoint
         if self._state.phase != phase:
             self._set_state(phase=phase, next_step=0)
         if resumed is None:
@@ -126,12 +130,12 @@ class Run:
             )
         stream = DemonstrationStream(source, batch_size=config.batch_size, seed=self._config.run.seed)
         first = self._state.next_step
-        # The next batch is made while the learner works on this one.
-        upcoming = asyncio.create_task(asyncio.to_thread(stream.batch, first))
+        upcoming: list[asyncio.Task[list[Demonstration]]] = []
         for step in range(first, config.num_steps):
-            demonstrations = await upcoming
+            demonstrations = await upcoming.pop() if upcoming else stream.batch(step)
             if step + 1 < config.num_steps:
-                upcoming = asyncio.create_task(asyncio.to_thread(stream.batch, step + 1))
+                # The next batch is made while the learner works on this one.
+                upcoming.append(asyncio.create_task(asyncio.to_thread(stream.batch, step + 1)))
             rate = supervised_learning_rate(step, config=config)
             values = await self._learners.supervised_step(demonstrations, step=step, learning_rate=rate)
             self._advance(phase, step + 1, values)
@@ -141,6 +145,7 @@ class Run:
 
     async def _rl(self) -> bool:
         await self._push_if_stale()
+        await self._parity_gate()
         config = self._config
         if config.loop.num_steps == 0:
             return True
@@ -167,7 +172,7 @@ class Run:
         self._display.say(f"evaluation {label}: {one_line(report)}")
         return report
 
-    async def _parity_gate(self) -> ParityReport | None:
+    async def _parity_gate(self) -> None:
         parity = self._config.parity
         dataset = self._data.train
         order = GenerationOrder(
@@ -178,17 +183,18 @@ class Run:
         )
         for engine, views in enumerate(await self._pool.view(order)):
             scores = await self._learners.completion_logprobs(scoring_requests(views))
-            report = compare(views, scores, bound=parity.max_logprob_difference)
+            report = compare(views, scores, bound=self._parity_bound)
+            self._journal.record_evaluation(report.metrics(), global_step=self._state.global_step)
             self._display.say(
                 f"parity gate engine {engine}: {report.num_prompts} prompts, {report.num_tokens} tokens, "
                 f"max |engine - trainer| {report.max_difference:.2e} nats"
             )
-        return report
 
     async def _push_if_stale(self) -> None:
         if self._engine_version != self._learners.policy_version:
             await self._learners.push_weights()
             self._engine_version = self._learners.policy_version
+        await self._learners.wake_engines()
 
     async def _save_if_due(self, *, last: bool) -> bool:
         stopping = self._stop.is_set()
@@ -210,6 +216,8 @@ class Run:
             return str(model_folder)
         folder = self._records.folder / "reference"
         if not folder.exists():
+            if self._state.phase == "rl" and self._state.next_step:
+                raise CheckpointError(f"{folder} is gone: it held the KL reference this RL phase started from")
             await self._learners.export(folder)
         return str(folder)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import ray
 from ray.exceptions import AuthenticationError, RayError
@@ -25,6 +25,7 @@ from cluster.actors import EngineActor, LearnerActor
 from cluster.learners import WeightLink
 from cluster.remote import DeadlineExceeded, within
 from cluster.topology import Placement, Seat, match_bundles
+from conf.rules import effective_dtype
 from conf.schema import RunConfig
 from learner.types import Rendezvous
 from rollout.worker_types import EngineOptions
@@ -125,8 +126,13 @@ async def start(config: RunConfig, placement: Placement, *, model_folder: Path) 
     )
     stack = Stack(learners=learners, engines=engines, link=link, group=room.group)
     try:
+        ready = [engine.ready.remote() for engine in engines]
+        if placement.shares_gpus:
+            # vLLM measures free memory at its start, so nobody else may take any meanwhile.
+            await within(ready, timeout_s, "engines loading the model")
+            await link.sleep()
         built = await _build_learners(learners, config, model_folder=model_folder)
-        await within([*built, *(e.ready.remote() for e in engines)], timeout_s, "actors loading the model")
+        await within([*built, *ready], timeout_s, "actors loading the model")
         await link.open(config.weights, workers_per_engine=config.rollout.tensor_parallel)
     except BaseException:  # whatever went wrong, no actor outlives the attempt
         await stack.close()
@@ -176,20 +182,14 @@ def engine_options(config: RunConfig, placement: Placement, *, model_folder: Pat
     on_gpu = placement.mode != "no_gpu"
     return EngineOptions(
         folder=str(model_folder),
-        dtype=effective_dtype(config, on_gpu=on_gpu),
+        dtype=effective_dtype(config),
         rollout=config.rollout,
         max_media_per_prompt=1,
         transfer_backend=placement.backend,
         seed=config.run.seed,
         on_gpu=on_gpu,
+        shares_gpu=placement.shares_gpus,
     )
-
-
-def effective_dtype(config: RunConfig, *, on_gpu: bool) -> Literal["float32", "bfloat16"]:
-    """What ``learner.dtype`` means on these machines; engines and learner use the same."""
-    if config.learner.dtype == "auto":
-        return "bfloat16" if on_gpu else "float32"
-    return config.learner.dtype
 
 
 async def _build_learners(learners: Sequence[Any], config: RunConfig, *, model_folder: Path) -> list[Any]:

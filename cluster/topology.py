@@ -99,6 +99,12 @@ def plan(cluster: ClusterConfig, rollout: RolloutConfig, learner: LearnerConfig,
     engines = list(_groups_inside_nodes(free, rollout.tensor_parallel))[: rollout.num_engines]
     if len(ranks) < learner.world_size or len(engines) < rollout.num_engines:
         raise ValueError(_too_few(cluster, rollout, learner, mode=mode))
+    alone = sorted({gpu for group in engines for gpu in group} - set(ranks))
+    if backend == "ipc" and alone:
+        raise ValueError(
+            f"CUDA IPC shares weights inside a GPU, but {len(alone)} engine GPUs hold no learner rank; use "
+            f"learner.world_size={len(ranks) + len(alone)}, fewer engines, or cluster.placement=split"
+        )
     return _on_gpus(ranks, engines, mode=mode, backend=backend)
 
 

@@ -6,7 +6,6 @@ from pydantic import Field, model_validator
 
 from conf.base import Section
 
-
 Wording = Literal["visualquality_r1", "visualquality_r1_no_thinking"]
 """The questions that can be asked."""
 

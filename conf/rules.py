@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from conf.data import WORDINGS_WITHOUT_THINKING
 from conf.machine import Placement, resolve_backend, resolve_placement
@@ -27,6 +27,13 @@ def placement_of(config: RunConfig) -> Placement:
         num_learner_gpus=config.learner.world_size,
         num_engine_gpus=config.rollout.num_engines * config.rollout.tensor_parallel,
     )
+
+
+def effective_dtype(config: RunConfig) -> Literal["float32", "bfloat16"]:
+    """What ``learner.dtype`` means on these machines; engines and learner use the same."""
+    if config.learner.dtype == "auto":
+        return "float32" if placement_of(config) == "no_gpu" else "bfloat16"
+    return config.learner.dtype
 
 
 def _a_group_relative_algorithm_needs_a_group(config: RunConfig) -> Iterator[str]:

@@ -134,10 +134,7 @@ class ZeroEngine:
         )
 
     def iterate_full_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield every parameter whole; all ranks must iterate to the end, because ZeRO-3 gathers in lockstep.
-
-        A tensor is valid until the next one is asked for.
-        """
+        """Yield every parameter whole; all ranks must iterate to the end, because ZeRO-3 gathers in lockstep."""
         by_name = dict(self.module.named_parameters())
         if not self._is_sharded:
             yield from ((name, parameter.detach()) for name, parameter in by_name.items())
@@ -147,7 +144,11 @@ class ZeroEngine:
             with deepspeed.zero.GatheredParameters(
                 [one for one in sharded if one.ds_status == ZeroParamStatus.NOT_AVAILABLE]
             ):
-                yield from ((entry.name, by_name[entry.name].detach()) for entry in run)
+                # Copies, because a transport packs several tensors and may read them after this gather has ended;
+                # it also walks this iterator on streams of its own, which DeepSpeed does not wait for.
+                synchronize(self.device)
+                yield from ((entry.name, by_name[entry.name].detach().clone()) for entry in run)
+                synchronize(self.device)
 
     def close(self) -> None:
         """Release DeepSpeed's hooks and buffers."""
@@ -205,3 +206,9 @@ def _check_finite(norm: float, window: Window) -> None:
             f"gradient norm is {norm} at phase={window.phase} step={window.step}; lower the learning rate "
             f"(now {window.learning_rate:g}) or resume from an older checkpoint with other data"
         )
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for everything queued on a GPU; nothing to wait for on CPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -34,6 +34,8 @@ class TrainingBatch:
     samples: tuple[TrainingSample, ...]
     num_without_reward: int
     """Completions nobody could reward: advantage 0, left out of their group's statistics."""
+    has_penalty: bool = False
+    """Whether a KL penalty gives every token a gradient, credit or not."""
 
     @property
     def num_loss_tokens(self) -> int:
@@ -44,6 +46,11 @@ class TrainingBatch:
     def has_credit(self) -> bool:
         """Whether any completion carries a gradient."""
         return any(sample.advantage != 0.0 for sample in self.samples)
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether a step on this batch would move the weights."""
+        return self.has_credit or self.has_penalty
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

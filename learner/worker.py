@@ -3,6 +3,7 @@
 supervised_step / policy_step --> engine --> export, publish, checkpoint
 """
 
+import gc
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -161,6 +162,12 @@ class LearnerWorker:
     def close(self) -> None:
         """Release the engine; the process stays in the group, and another worker may follow."""
         self._engine.close()
+
+    def release_memory(self) -> None:
+        """Give cached GPU memory back to the device, for an engine on the same GPU."""
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def shutdown(self) -> None:
         """Release the engine and leave the group for good: a process joins once."""

@@ -56,6 +56,8 @@ class EngineOutput:
     prompt_token_ids: NDArray[np.int32]
     """``[P]``, media placeholders expanded by vLLM."""
     completions: tuple[EngineCompletion, ...]
+    policy_version: int
+    """Of the weights that sampled them."""
 
 
 class VllmEngine:
@@ -65,6 +67,8 @@ class VllmEngine:
         self._engine = AsyncLLM.from_engine_args(_engine_args(options, processor_options))
         # Held while a batch is handed over and while weights change: one would resume what the other paused.
         self._admission = asyncio.Lock()
+        self._policy_version = 0
+        self._num_batches = 0
 
     async def generate(
         self,
@@ -79,6 +83,12 @@ class VllmEngine:
         decide which sequences share a forward pass, and rounding would differ from run to run.
         """
         async with self._admission:
+            if self._num_batches == 0:
+                # What is cached depends on what ran before, and with it how prompts share forward passes; a
+                # resumed run would then differ from an undisturbed one in the last bits.
+                await self.drop_caches()
+            self._num_batches += 1
+            version = self._policy_version
             await self._engine.pause_generation(mode="keep", clear_cache=False)
             streams = [
                 await self._engine.add_request(
@@ -89,7 +99,10 @@ class VllmEngine:
                 for request in requests
             ]
             await self._engine.resume_generation()
-        return list(await asyncio.gather(*(_collect(stream) for stream in streams)))
+        try:
+            return list(await asyncio.gather(*(_collect(stream, version) for stream in streams)))
+        finally:
+            self._num_batches -= 1
 
     async def init_transfer(self, options: Mapping[str, object]) -> None:
         """Join the learner's weight transfer group; blocks until every member has joined."""
@@ -105,10 +118,11 @@ class VllmEngine:
         """Receive one update request's tensors, between ``begin_update`` and ``finish_update``."""
         await self._engine.update_weights(WeightTransferUpdateRequest(update_info=dict(update)))
 
-    async def finish_update(self) -> None:
+    async def finish_update(self, policy_version: int) -> None:
         """Close the update, drop everything computed from old weights, and generate again."""
         await self._engine.finish_weight_update()
         await self.drop_caches()
+        self._policy_version = policy_version
         await self._engine.resume_generation()
         self._admission.release()
 
@@ -117,7 +131,8 @@ class VllmEngine:
 
         vLLM finds image embeddings by the picture's hash, so they outlive the vision tower that made them.
         """
-        await self._engine.reset_prefix_cache()
+        if not await self._engine.reset_prefix_cache():
+            raise RuntimeError("vLLM could not drop its prefix cache: blocks are still in use")
         await self._engine.reset_encoder_cache()
         await self._engine.reset_mm_cache()
 
@@ -158,7 +173,7 @@ def _engine_args(options: EngineOptions, processor_options: Mapping[str, int]) -
         limit_mm_per_prompt={"image": options.max_media_per_prompt, "video": 0},
         mm_processor_kwargs=dict(processor_options),
         logprobs_mode="processed_logprobs",
-        enable_sleep_mode=options.transfer_backend == "ipc",
+        enable_sleep_mode=options.shares_gpu,
         weight_transfer_config=WeightTransferConfig(backend=options.transfer_backend),
         disable_log_stats=True,
         use_tqdm_on_load=False,
@@ -186,13 +201,14 @@ def _engine_prompt(prompt: EngineInput) -> TextPrompt:
     return TextPrompt(prompt=prompt.text, multi_modal_data={"image": list(prompt.images)})
 
 
-async def _collect(stream: RequestOutputCollector) -> EngineOutput:
+async def _collect(stream: RequestOutputCollector, policy_version: int) -> EngineOutput:
     output = await stream.get()
     if not isinstance(output, RequestOutput) or output.prompt_token_ids is None:
         raise TypeError(f"expected sampled text from vLLM, got {type(output).__name__}")
     return EngineOutput(
         prompt_token_ids=np.array(output.prompt_token_ids, dtype=np.int32),
         completions=tuple(_completion(one) for one in sorted(output.outputs, key=lambda one: one.index)),
+        policy_version=policy_version,
     )
 
 

@@ -18,7 +18,6 @@ class RolloutWorker:
     def __init__(self, model: ModelConfig, options: EngineOptions) -> None:
         self._family = build_family(model, folder=options.folder)
         self._engine = VllmEngine(options, processor_options=self._family.processor_options)
-        self._policy_version = 0
         self._request_numbers = itertools.count()
 
     async def generate(self, order: GenerationOrder) -> list[RolloutGroup]:
@@ -33,7 +32,6 @@ class RolloutWorker:
             )
             for prompt in order.prompts
         ]
-        version = self._policy_version
         outputs = await self._engine.generate(
             requests, sampling=order.sampling, banned_token_ids=self._family.banned_token_ids
         )
@@ -48,7 +46,7 @@ class RolloutWorker:
                         token_ids=one.token_ids,
                         logprobs=one.logprobs,
                         finish_reason=one.finish_reason,
-                        policy_version=version,
+                        policy_version=output.policy_version,
                     )
                     for one in output.completions
                 ),
@@ -85,8 +83,7 @@ class RolloutWorker:
 
     async def finish_update(self, policy_version: int) -> None:
         """Go on with the new weights; completions carry ``policy_version`` from here on."""
-        await self._engine.finish_update()
-        self._policy_version = policy_version
+        await self._engine.finish_update(policy_version)
 
     async def sleep(self) -> None:
         """Free GPU memory for a colocated learner."""

@@ -22,6 +22,9 @@ class EngineOptions:
     seed: int
     """Of the engine; every request brings its own."""
     on_gpu: bool
+    """Decides memory limits and whether anything is compiled."""
+    shares_gpu: bool
+    """Whether the engine must be able to sleep while a learner works on its GPU."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -244,7 +244,8 @@ HEAVY = ("torch", "vllm", "deepspeed", "ray", "transformers", "hydra")
 @pytest.mark.parametrize(
     "module",
     [
-        "conf.cli", "conf.schema", "conf.effective", "rollout.types", "rollout.prompts", "rewards.scorer",
+        "conf.cli", "conf.schema", "conf.effective", "rollout.types", "rollout.prompts", "rollout.families.folders",
+        "rewards.scorer",
         "learner.advantage", "learner.batching", "cluster.loop", "cluster.topology", "cluster.main",
     ],
 )  # fmt: skip

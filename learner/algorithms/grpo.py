@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from conf.schema import GrpoConfig
@@ -34,9 +35,10 @@ class Grpo:
     def build_batch(self, scored: Sequence[ScoredGroup]) -> TrainingBatch:
         """Assign advantages group by group."""
         credit = scale_by_std if self._config.scale_by_std else center
-        return assemble(
+        batch = assemble(
             scored, [over_rewarded([reward.total for reward in one.rewards], credit=credit) for one in scored]
         )
+        return replace(batch, has_penalty=self.needs_reference)
 
     def token_loss(self, tokens: PolicyTokens) -> TokenLoss:
         """Dual-clip surrogate, weighted by the engine/trainer correction, plus the KL penalty."""

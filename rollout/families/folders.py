@@ -57,9 +57,9 @@ def check_model_folder(folder: Path, *, family: str) -> None:
 
 
 def _may_be_hub_name(path: str) -> bool:
-    """OWNER/NAME, unless OWNER is a folder here: then it is a path with a slip."""
-    owner, slash, name = path.partition("/")
-    return bool(slash and name) and "/" not in name and owner not in (".", "..", "~", "") and not Path(owner).is_dir()
+    """Whether it has the form OWNER/NAME; with more or fewer slashes, or starting like a path, it is a path."""
+    owner, _, name = path.partition("/")
+    return bool(owner and name) and "/" not in name and not owner.startswith((".", "~"))
 
 
 def _config_problems(folder: Path, *, family: str) -> Iterator[str]:

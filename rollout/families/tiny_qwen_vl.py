@@ -193,12 +193,12 @@ def create_tiny_qwen_vl(folder: Path, *, size: TinyModelSize, seed: int) -> None
 
     Raises:
         FileExistsError: ``folder`` exists and is not an empty folder.
+        ValueError: It cannot be made where it was asked for.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         found = "is not empty" if folder.is_dir() else "is a file"
         raise FileExistsError(f"{folder} {found}; choose another folder or remove it first")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    scratch = _scratch_beside(folder)
     try:
         tokenizer = build_tokenizer(vocab_tokens_max=size.vocab_tokens_max)
         build_processor(tokenizer, size=size).save_pretrained(scratch)
@@ -208,6 +208,14 @@ def create_tiny_qwen_vl(folder: Path, *, size: TinyModelSize, seed: int) -> None
         scratch.replace(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _scratch_beside(folder: Path) -> Path:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be made ({error.strerror}); choose another folder") from error
 
 
 def build_tokenizer(*, vocab_tokens_max: int) -> Qwen2Tokenizer:

@@ -79,15 +79,20 @@ class IpcSender:
         """Nothing to complete."""
 
     def send(self, manifest: WeightManifest, tensors: Iterator[tuple[str, Tensor]]) -> None:
-        """Share packed chunks; each is delivered, copied by the engines, and freed before the next."""
-        del manifest
+        """Share packed chunks; each is delivered, copied by the engines, and freed before the next.
+
+        A chunk holds at least the largest tensor, which vLLM would otherwise refuse to pack.
+        """
+        largest = max(entry.num_bytes for entry in manifest.entries)
 
         def deliver(info: IPCWeightTransferUpdateInfo) -> None:
             self._deliver(asdict(info))
 
         IPCWeightTransferEngine.trainer_send_weights(
             iter(tensors),
-            IPCTrainerSendWeightsArgs(send_mode=deliver, packed=True, packed_buffer_size_bytes=self._bucket_bytes),
+            IPCTrainerSendWeightsArgs(
+                send_mode=deliver, packed=True, packed_buffer_size_bytes=max(self._bucket_bytes, largest)
+            ),
         )
 
     def close(self) -> None:

@@ -131,9 +131,14 @@ def test_engines_that_share_gpus_sleep_while_the_learner_works() -> None:
     rig = Rig("ipc", colocated=True)
     rig.open()
     group = LearnerGroup(rig.learners, rig.link, timeout_s=5.0)
-    asyncio.run(group.step(TrainingBatch(samples=(), num_without_reward=0), step=0))
+
+    async def step_and_push() -> None:
+        await group.step(TrainingBatch(samples=(), num_without_reward=0), step=0)
+        await group.push_weights()
+
+    asyncio.run(step_and_push())
     order = [method for name, method in rig.log if name in ("engine-0", "learner-0")]
-    assert order == ["sleep", "policy_step", "wake_up"]
+    assert order == ["sleep", "policy_step", "release_memory", "wake_up", "begin_update", "publish", "finish_update"]
 
 
 def test_engines_with_gpus_of_their_own_stay_awake() -> None:

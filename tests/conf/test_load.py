@@ -68,6 +68,18 @@ def test_the_published_recipe_has_the_published_numbers() -> None:
     assert config.algorithm.kl.coefficient == 0.04
 
 
+def test_the_published_recipe_reads_the_published_pair_of_label_files() -> None:
+    data = load_run_config(["recipe=rl2r_kadid", *OWN_KADID]).data
+    assert data.kind == "opinion_score"
+    assert (data.label_format, data.test_label_format) == ("visualquality_r1", "kadid")
+
+
+def test_the_test_labels_have_the_training_labels_format_unless_told() -> None:
+    data = load_run_config([*KADID, "warm_up.num_steps=0", "data.label_format=koniq"]).data
+    assert data.kind == "opinion_score"
+    assert data.test_label_format == "koniq"
+
+
 def test_composing_works_from_any_folder_and_leaves_nothing_behind(tmp_path: Path) -> None:
     code = "from conf.load import load_run_config; load_run_config(['recipe=demo'])"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -124,7 +136,7 @@ def test_the_effective_configuration_composes_to_itself() -> None:
         ),
         (
             "rewards.terms.format.mode=strct",
-            "rewards.terms.format.mode='strct': expected one of strict, tolerant, number; did you mean strict?",
+            "rewards.terms.format.mode='strct': expected one of strict, tolerant, number, answer; did you mean strict?",
         ),
         (
             "rewards.terms.format.kind=ranking",

@@ -17,6 +17,8 @@ GPUS = ["cluster.ray_address=auto", "cluster.gpus_per_node=8"]
         (["learner.world_size=3"], r"learner.world_size=3 must divide warm_up.batch_size=32; try 30 or 33"),
         (["rollout.sampling.max_tokens=512"], "leaves no room for a prompt beside 512 sampled tokens"),
         (["rewards.terms.format.weight=0.0"], "remove the term with ~rewards.terms.format"),
+        (["rewards.terms.format.mode=answer"], "refuses the think block .* use rewards.terms.format.mode=number"),
+        (["data.prompt=visualquality_r1_no_thinking"], "wants a think block, .* use rewards.terms.format.mode=answer"),
         (["evaluation.num_prompts=5000"], "more than data.num_test="),
         (["cluster.placement=split"], "needs GPUs, but cluster.gpus_per_node=0"),
         (["cluster=one_gpu", "cluster.placement=no_gpu"], "set cluster.gpus_per_node=0"),
@@ -44,6 +46,9 @@ def test_a_contradiction_says_what_to_change(overrides: list[str], answer: str) 
         [*GPUS, "weights.backend=nccl", "loop.max_lag=2"],
         ["cluster=one_gpu", "weights.backend=ipc"],
         ["loop.max_lag=1"],
+        ["data.prompt=visualquality_r1_no_thinking", "rewards.terms.format.mode=answer"],
+        ["data.prompt=visualquality_r1_no_thinking", "~rewards.terms.format"],
+        ["data.prompt=visualquality_r1_no_thinking", "loop.num_steps=0"],
     ],
 )
 def test_what_only_looks_like_a_contradiction_is_accepted(overrides: list[str]) -> None:

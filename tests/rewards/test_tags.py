@@ -1,14 +1,17 @@
 """What a completion is read as."""
 
+import dataclasses
+
 import pytest
 
-from rewards.tags import STATUSES, FormatMode, check_scale, matches_format, parse, read_number
+from rewards.tags import STATUSES, FormatMode, check_scale, matches_format, parse, parse_group, read_number
 from rollout.types import Scale
 from tests.builders import ONE_TO_FIVE, make_answer, make_group, make_prompt
 
 STRICT: FormatMode = "strict"
 TOLERANT: FormatMode = "tolerant"
 NUMBER: FormatMode = "number"
+ANSWER: FormatMode = "answer"
 
 
 @pytest.mark.parametrize(
@@ -125,6 +128,46 @@ def test_tolerant_format_wants_one_block_of_each_and_nothing_else(text: str, *, 
 )
 def test_number_format_also_wants_a_number_in_range_or_not(answer: str, *, passes: bool) -> None:
     assert matches_format(make_answer(answer), mode=NUMBER) is passes
+
+
+@pytest.mark.parametrize(
+    ("text", "passes"),
+    [
+        ("<answer>3.5</answer>", True),
+        ("\n<answer> 3.5 </answer>\n", True),
+        ("<answer>0.2</answer>", True),
+        ("<answer>good</answer>", False),
+        ("<answer></answer>", False),
+        ("<answer>2</answer><answer>3</answer>", False),
+        ("<answer>3.5</answer> done", False),
+        ("Sure: <answer>3.5</answer>", False),
+        ("<think>a</think><answer>3.5</answer>", False),
+        ("<think><answer>3.5</answer>", False),
+        ("<answer>3.5", False),
+        ("3.5", False),
+    ],
+)
+def test_answer_format_wants_one_number_in_one_block_and_no_thinking(text: str, *, passes: bool) -> None:
+    assert matches_format(text, mode=ANSWER) is passes
+
+
+@pytest.mark.parametrize(
+    ("text", "with_thinking", "without"),
+    [
+        ("<think>a</think><answer>3</answer>", True, False),
+        ("<answer>3</answer>", False, True),
+        ("<answer>good</answer>", False, True),
+        ("3", False, False),
+    ],
+)
+def test_the_prompt_decides_which_format_counts(text: str, *, with_thinking: bool, without: bool) -> None:
+    for wants_thinking, has_format in ((True, with_thinking), (False, without)):
+        assert parse(text, scale=ONE_TO_FIVE, wants_thinking=wants_thinking).has_format is has_format
+
+
+def test_a_group_is_read_as_its_prompt_asks() -> None:
+    group = make_group(["<answer>3</answer>"], prompt=dataclasses.replace(make_prompt(), wants_thinking=False))
+    assert parse_group(group)[0].has_format
 
 
 def test_a_label_on_another_scale_is_refused_by_name() -> None:

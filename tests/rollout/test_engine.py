@@ -135,6 +135,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         transfer_backend="gloo",
         seed=0,
         on_gpu=False,
+        shares_gpu=False,
     )
     family = build_family(config, folder=str(folder))
     with asyncio.Runner() as runner:

@@ -40,6 +40,7 @@ def _opinion_score(tmp_path: Path) -> DataConfig:
         train_labels=str(tmp_path / "photos" / "train.jsonl"),
         test_labels=str(tmp_path / "photos" / "test.jsonl"),
         label_format="visualquality_r1",
+        test_label_format="visualquality_r1",
         label_range=SCALE,
         higher_is_better=True,
         prompt="visualquality_r1",

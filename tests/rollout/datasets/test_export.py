@@ -54,6 +54,7 @@ def _read(folder: Path) -> Data:
         train_labels=str(folder / "train.jsonl"),
         test_labels=str(folder / "test.jsonl"),
         label_format="visualquality_r1",
+        test_label_format="visualquality_r1",
         label_range=SCALE,
         higher_is_better=True,
         prompt="visualquality_r1",

@@ -27,7 +27,7 @@ def _row(label_format: str, line: str) -> LabelRow:
 def _problem(tmp_path: Path, line: str, *, label_format: str = "kadid") -> tuple[ProblemKind, str, str]:
     file = tmp_path / "labels"
     file.write_text("\n" + line + "\n")
-    rows, (problem,) = read_labels(file, label_format=label_format)
+    rows, (problem,) = read_labels(file, label_format=label_format, split="train")
     assert rows == []
     return problem.kind, problem.where.removeprefix(f"{file}:"), problem.what
 
@@ -47,7 +47,8 @@ def _said(value: object) -> list[dict[str, object]]:
 
 
 def test_the_config_offers_the_formats_that_exist() -> None:
-    assert set(get_args(OpinionScoreConfig.model_fields["label_format"].annotation)) == set(LABEL_FORMATS)
+    for field in ("label_format", "test_label_format"):
+        assert set(get_args(OpinionScoreConfig.model_fields[field].annotation)) == set(LABEL_FORMATS)
 
 
 def test_a_kadid_line_has_a_reference_and_a_spread() -> None:
@@ -155,7 +156,7 @@ def test_a_json_row_with_a_wrong_field_names_it(changes: dict[str, object], name
 def test_a_line_that_is_not_utf_8_is_a_problem(tmp_path: Path) -> None:
     file = tmp_path / "labels"
     file.write_bytes(b"r.png a.png 3.0 0.1\nr.png \xff.png 3.0 0.1\n")
-    rows, (problem,) = read_labels(file, label_format="kadid")
+    rows, (problem,) = read_labels(file, label_format="kadid", split="train")
     assert ([row.image for row in rows], problem.kind, problem.where) == (["a.png"], "encoding", f"{file}:2")
 
 
@@ -163,25 +164,25 @@ def test_a_line_that_is_not_utf_8_is_a_problem(tmp_path: Path) -> None:
 def test_a_file_without_rows_is_a_problem(content: str, tmp_path: Path) -> None:
     file = tmp_path / "labels"
     file.write_text(content)
-    rows, (problem,) = read_labels(file, label_format="kadid")
+    rows, (problem,) = read_labels(file, label_format="kadid", split="train")
     assert (rows, problem.kind, problem.where) == ([], "empty_file", str(file))
 
 
 def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
-    rows, (problem,) = read_labels(tmp_path / "gone.txt", label_format="kadid")
+    rows, (problem,) = read_labels(tmp_path / "gone.txt", label_format="kadid", split="train")
     assert (rows, problem.kind, problem.where) == ([], "missing_file", str(tmp_path / "gone.txt"))
 
 
 def test_windows_line_ends_and_a_byte_order_mark_do_no_harm(tmp_path: Path) -> None:
     file = tmp_path / "labels"
     file.write_bytes(b"\xef\xbb\xbfr.png a.png 3.0 0.1\r\nr.png b.png 4.0 0.1\r\n")
-    rows, problems = read_labels(file, label_format="kadid")
+    rows, problems = read_labels(file, label_format="kadid", split="train")
     assert ([row.content for row in rows], problems) == (["r.png", "r.png"], [])
 
 
 def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"label_format='ava' is unknown; known: visualquality_r1, kadid"):
-        read_labels(tmp_path / "labels", label_format="ava")
+        read_labels(tmp_path / "labels", label_format="ava", split="train")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,7 @@ def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
 def test_a_published_file_has_its_rows_and_range(
     name: str, label_format: str, num_rows: int, lowest: float, highest: float
 ) -> None:
-    rows, problems = read_labels(_published(name), label_format=label_format)
+    rows, problems = read_labels(_published(name), label_format=label_format, split="train")
     labels = [row.label for row in rows]
     assert (len(rows), problems) == (num_rows, [])
     assert (round(min(labels), 2), round(max(labels), 2)) == (lowest, highest)
@@ -220,13 +221,13 @@ def test_a_published_file_has_its_rows_and_range(
 def test_the_first_row_of_a_published_file(
     name: str, label_format: str, first: tuple[str, float, float | None]
 ) -> None:
-    rows, _ = read_labels(_published(name), label_format=label_format)
+    rows, _ = read_labels(_published(name), label_format=label_format, split="train")
     assert (rows[0].image, rows[0].label, rows[0].std) == first
 
 
 def test_the_published_kadid_jsonl_names_its_data_set_in_every_row() -> None:
     rows, problems = read_labels(
-        _published("RL-KADID-10K_train_scoring.first200.jsonl"), label_format="visualquality_r1"
+        _published("RL-KADID-10K_train_scoring.first200.jsonl"), label_format="visualquality_r1", split="train"
     )
     assert (len(rows), problems, {row.dataset_name for row in rows}) == (200, [], {"KADID-10K"})
 
@@ -236,5 +237,5 @@ def test_the_published_kadid_jsonl_names_its_data_set_in_every_row() -> None:
     [("SRIQA-Bench_test_all.txt", "sriqa", 100), ("KADID-10K_val_set.txt", "kadid", 16)],
 )
 def test_a_published_file_has_its_number_of_scenes(name: str, label_format: str, num_contents: int) -> None:
-    rows, _ = read_labels(_published(name), label_format=label_format)
+    rows, _ = read_labels(_published(name), label_format=label_format, split="train")
     assert len({row.content for row in rows}) == num_contents

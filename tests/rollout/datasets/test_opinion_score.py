@@ -45,6 +45,7 @@ def _config(
         "train_labels": str(tmp_path / "train"),
         "test_labels": str(tmp_path / "test"),
         "label_format": "kadid",
+        "test_label_format": "kadid",
         "label_range": ONE_TO_FIVE,
         "higher_is_better": True,
         "prompt": "visualquality_r1",
@@ -66,7 +67,8 @@ def _json_line(image: str, label: float, *, row_id: int | None = None, question:
 
 def _json_config(tmp_path: Path, *, train: Sequence[str]) -> OpinionScoreConfig:
     test = [_json_line("c.png", 3.0)]
-    return _config(tmp_path, train=train, test=test, changes={"label_format": "visualquality_r1"})
+    both = {"label_format": "visualquality_r1", "test_label_format": "visualquality_r1"}
+    return _config(tmp_path, train=train, test=test, changes=both)
 
 
 def test_a_row_becomes_a_prompt(tmp_path: Path) -> None:
@@ -80,6 +82,19 @@ def test_a_row_becomes_a_prompt(tmp_path: Path) -> None:
 def test_both_splits_have_their_rows(tmp_path: Path) -> None:
     data = build_opinion_score(_config(tmp_path))
     assert (len(data.train), len(data.test)) == (2, 1)
+
+
+def test_each_split_may_have_a_format_of_its_own(tmp_path: Path) -> None:
+    train = [_json_line("a.png", 4.5), _json_line("b.png", 1.5)]
+    data = build_opinion_score(_config(tmp_path, train=train, changes={"label_format": "visualquality_r1"}))
+    assert [data.train.prompt(index).reference.score for index in range(2)] == [4.5, 1.5]
+    assert (data.test.prompt(0).reference.score, data.test.prompt(0).content_id) == (3.0, "i2.png")
+
+
+@pytest.mark.parametrize(("wording", "thinks"), [("visualquality_r1", True), ("visualquality_r1_no_thinking", False)])
+def test_a_prompt_says_whether_it_asks_for_thinking(wording: str, *, thinks: bool, tmp_path: Path) -> None:
+    data = build_opinion_score(_config(tmp_path, changes={"prompt": wording}))
+    assert data.train.prompt(0).wants_thinking is thinks
 
 
 def test_opinion_scores_offer_no_warm_up(tmp_path: Path) -> None:
@@ -208,12 +223,19 @@ def test_everything_wrong_is_listed_at_once(tmp_path: Path) -> None:
     ]
 
 
-def test_the_message_names_file_and_line_and_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(DatasetProblems, match="1 problem in the data; nothing was started") as caught:
+def test_a_single_problem_is_one_line_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DatasetProblems) as caught:
         build_opinion_score(_config(tmp_path, train=["i1.png a.png 0.25 0.1"]))
+    what = f"{tmp_path / 'train'}:1: label 0.25 of a.png lies outside data.label_range 1..5"
+    assert str(caught.value) == f"{what}; {REMEDIES['range']}. Nothing was started."
+
+
+def test_several_problems_are_listed_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DatasetProblems, match="2 problems in the data; nothing was started") as caught:
+        build_opinion_score(_config(tmp_path, train=["i1.png a.png 0.25 0.1", "i1.png b.png 9 0.1"]))
     message = str(caught.value)
-    assert f"{tmp_path / 'train'}:1: label 0.25 of a.png lies outside data.label_range 1..5" in message
-    assert f"range (1): {REMEDIES['range']}" in message
+    assert f"{tmp_path / 'train'}:2: label 9.0 of b.png lies outside data.label_range 1..5" in message
+    assert f"range (2): {REMEDIES['range']}" in message
 
 
 def test_a_long_list_is_cut_and_counted_with_rare_kinds_first() -> None:
