@@ -29,7 +29,7 @@ $(STAMP):
 	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11 or 3.12; give one with make setup PYTHON=..." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	grep -v '^flash-attn==' $(LOCK) | $(BIN)/uv pip install --python $(BIN)/python --no-deps -r -
+	grep -v '^flash-attn==' $(LOCK) | $(BIN)/uv pip install --python $(BIN)/python --no-deps --compile-bytecode -r -
 	@if grep -q '^flash-attn==' $(LOCK); then \
 		$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation $$(grep '^flash-attn==' $(LOCK)); fi
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .

@@ -155,6 +155,7 @@ def show_data(overrides: Sequence[str], console: Console) -> int:
             f"{name:<6} {len(split):>7} pictures of {split.source}; first {first.prompt_id} "
             f"opinion {first.reference.score:.3f}",
             highlight=False,
+            soft_wrap=True,
         )
     return 0
 

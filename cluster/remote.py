@@ -15,10 +15,24 @@ async def within(refs: Sequence[Any], timeout_s: float, what: str) -> list[Any]:
     Raises:
         DeadlineExceeded: After ``timeout_s`` seconds.
     """
-    try:
-        return list(await asyncio.wait_for(asyncio.gather(*refs), timeout_s))
-    except TimeoutError:
+    calls = [asyncio.ensure_future(ref) for ref in refs]
+    for call in calls:
+        call.add_done_callback(_note)
+    if not calls:
+        return []
+    done, pending = await asyncio.wait(calls, timeout=timeout_s, return_when=asyncio.FIRST_EXCEPTION)
+    for call in calls:
+        if call in done:
+            call.result()  # raises what it failed with
+    if pending:
         raise DeadlineExceeded(
             f"no answer within {timeout_s:g} s from {what}; if it is only slow, raise cluster.step_timeout_s "
             "(or cluster.start_timeout_s at the start)"
-        ) from None
+        )
+    return [call.result() for call in calls]
+
+
+def _note(call: asyncio.Future[Any]) -> None:
+    """Look at the failure of a call nobody waits for any more, so that asyncio does not report it a second time."""
+    if not call.cancelled():
+        call.exception()

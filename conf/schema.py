@@ -235,7 +235,7 @@ class ParityConfig(Section):
     """Largest tolerated |engine - trainer| log-probability of a sampled token, in nats; null: 1e-3 in float32, 0.1 in
     bfloat16, where two implementations round differently."""
     every: int = Field(ge=0)
-    """RL steps between repeated gates; 0 checks at the start only."""
+    """RL steps between repeated gates; 0 checks at the start of the run and of RL only."""
 
 
 class JournalConfig(Section):

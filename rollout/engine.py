@@ -4,8 +4,9 @@ Everything Arbiter needs of vLLM is here and in ``rollout/weights/vllm_*.py``, s
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,12 @@ from rollout.families.base import EngineInput
 from rollout.types import FinishReason
 from rollout.worker_types import EngineOptions
 
+T = TypeVar("T")
+
 BAN = -100.0
 """vLLM's strongest logit bias: e^-100 is nothing beside any other token."""
+HEALTH_CHECK_S = 1.0
+"""How often a pending control call looks whether the engine's process still lives."""
 CPU_BATCHED_TOKENS = 4096
 """Prompt tokens one CPU forward pass may hold."""
 
@@ -70,6 +75,20 @@ class VllmEngine:
         self._policy_version = 0
         self._num_batches = 0
 
+    async def _while_alive(self, call: Awaitable[T]) -> T:
+        """Await a call into the engine's process, and raise when that process dies instead of waiting forever.
+
+        vLLM raises from requests that are running, but a control call to a dead process never returns.
+        """
+        task = asyncio.ensure_future(call)
+        while not (await asyncio.wait({task}, timeout=HEALTH_CHECK_S))[0]:
+            try:
+                await self._engine.check_health()
+            except BaseException:
+                task.cancel()
+                raise
+        return task.result()
+
     async def generate(
         self,
         requests: Sequence[EngineRequest],
@@ -89,7 +108,7 @@ class VllmEngine:
                 await self.drop_caches()
             self._num_batches += 1
             version = self._policy_version
-            await self._engine.pause_generation(mode="keep", clear_cache=False)
+            await self._while_alive(self._engine.pause_generation(mode="keep", clear_cache=False))
             streams = [
                 await self._engine.add_request(
                     request.request_id,
@@ -98,7 +117,7 @@ class VllmEngine:
                 )
                 for request in requests
             ]
-            await self._engine.resume_generation()
+            await self._while_alive(self._engine.resume_generation())
         try:
             return list(await asyncio.gather(*(_collect(stream, version) for stream in streams)))
         finally:
@@ -106,24 +125,26 @@ class VllmEngine:
 
     async def init_transfer(self, options: Mapping[str, object]) -> None:
         """Join the learner's weight transfer group; blocks until every member has joined."""
-        await self._engine.init_weight_transfer_engine(WeightTransferInitRequest(init_info=dict(options)))
+        await self._while_alive(
+            self._engine.init_weight_transfer_engine(WeightTransferInitRequest(init_info=dict(options)))
+        )
 
     async def begin_update(self) -> None:
         """Let running completions end, hold back new ones, and open a weight update."""
         await self._admission.acquire()
-        await self._engine.pause_generation(mode="wait", clear_cache=False)
-        await self._engine.start_weight_update()
+        await self._while_alive(self._engine.pause_generation(mode="wait", clear_cache=False))
+        await self._while_alive(self._engine.start_weight_update())
 
     async def receive(self, update: Mapping[str, object]) -> None:
         """Receive one update request's tensors, between ``begin_update`` and ``finish_update``."""
-        await self._engine.update_weights(WeightTransferUpdateRequest(update_info=dict(update)))
+        await self._while_alive(self._engine.update_weights(WeightTransferUpdateRequest(update_info=dict(update))))
 
     async def finish_update(self, policy_version: int) -> None:
         """Close the update, drop everything computed from old weights, and generate again."""
-        await self._engine.finish_weight_update()
+        await self._while_alive(self._engine.finish_weight_update())
         await self.drop_caches()
         self._policy_version = policy_version
-        await self._engine.resume_generation()
+        await self._while_alive(self._engine.resume_generation())
         self._admission.release()
 
     async def drop_caches(self) -> None:
@@ -131,18 +152,18 @@ class VllmEngine:
 
         vLLM finds image embeddings by the picture's hash, so they outlive the vision tower that made them.
         """
-        if not await self._engine.reset_prefix_cache():
+        if not await self._while_alive(self._engine.reset_prefix_cache()):
             raise RuntimeError("vLLM could not drop its prefix cache: blocks are still in use")
-        await self._engine.reset_encoder_cache()
-        await self._engine.reset_mm_cache()
+        await self._while_alive(self._engine.reset_encoder_cache())
+        await self._while_alive(self._engine.reset_mm_cache())
 
     async def sleep(self) -> None:
         """Give weights and cache memory to a learner on the same GPU (level 1: weights wait in host memory)."""
-        await self._engine.sleep(level=1)
+        await self._while_alive(self._engine.sleep(level=1))
 
     async def wake_up(self) -> None:
         """Take the memory back."""
-        await self._engine.wake_up()
+        await self._while_alive(self._engine.wake_up())
 
     async def check_health(self) -> None:
         """Raise when the engine's process has died."""
