@@ -81,13 +81,12 @@ class VllmEngine:
         vLLM raises from requests that are running, but a control call to a dead process never returns.
         """
         task = asyncio.ensure_future(call)
-        while not (await asyncio.wait({task}, timeout=HEALTH_CHECK_S))[0]:
-            try:
+        try:
+            while not (await asyncio.wait({task}, timeout=HEALTH_CHECK_S))[0]:
                 await self._engine.check_health()
-            except BaseException:
-                task.cancel()
-                raise
-        return task.result()
+            return task.result()
+        finally:
+            task.cancel()  # changes nothing unless the wait was given up
 
     async def generate(
         self,
