@@ -268,7 +268,12 @@ async def judge_test_split(config: RunConfig, *, data: Data, pool: RolloutPool) 
         seed=config.run.seed,
     )
     scale = declared_scale(config.data.scale)
-    return evaluate(await pool.run(order), scale=scale, min_spread=config.evaluation.min_spread)
+    return evaluate(
+        await pool.run(order),
+        scale=scale,
+        min_spread=config.evaluation.min_spread,
+        out_of_range=config.evaluation.out_of_range,
+    )
 
 
 def one_line(report: EvaluationReport) -> str:

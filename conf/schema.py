@@ -126,6 +126,9 @@ class RankingTermConfig(TermConfig):
     """released: 1e-6 inside both fidelity roots; paper: none."""
     ties: Literal["half", "one"]
     """Label of two pictures with equal opinion scores."""
+    out_of_range: Literal["keep", "drop"]
+    """keep: a score outside the declared scale is compared like any other (published); drop: it counts as unparsed, so
+    that one absurd number does not decide a picture's mean."""
 
 
 TermUnion = Annotated[FormatTermConfig | OpinionTermConfig | RankingTermConfig, Field(discriminator="kind")]
@@ -220,6 +223,8 @@ class EvaluationConfig(Section):
     """Test pictures per evaluation; the same ones each time."""
     num_completions: int = Field(ge=1)
     """Completions per test picture; its score is the mean of those that parse."""
+    out_of_range: Literal["keep", "drop"]
+    """Whether a score outside the declared scale enters that mean; counted either way."""
     sampling: SamplingConfig
     """Greedy (temperature 0) by default, so that an evaluation repeats."""
     min_spread: float = Field(ge=0)

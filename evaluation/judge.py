@@ -15,7 +15,7 @@ import numpy as np
 
 from evaluation.metrics import Agreement, agreement, agreement_by, mean_agreement
 from rewards.spread import score_spread
-from rewards.tags import STATUSES, ParsedAnswer, Status, check_scale, parse_group
+from rewards.tags import STATUSES, OutOfRange, ParsedAnswer, Status, check_scale, counted_score, parse_group
 from rollout.types import RolloutGroup, Scale
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class PictureRow:
     content_id: str
     opinion: float
     score: float | None
-    """Mean of the parsed scores, out-of-range ones included; None when no completion holds one."""
+    """Mean of the scores that count; None when no completion holds one."""
     scores: tuple[float | None, ...]
     """In completion order."""
     statuses: tuple[Status, ...]
@@ -114,8 +114,12 @@ class EvaluationReport:
         return {name: value for name, value in values.items() if value is not None}
 
 
-def evaluate(groups: Sequence[RolloutGroup], *, scale: Scale, min_spread: float) -> EvaluationReport:
+def evaluate(
+    groups: Sequence[RolloutGroup], *, scale: Scale, min_spread: float, out_of_range: OutOfRange
+) -> EvaluationReport:
     """Judge the judge; ``min_spread`` is the share of ``scale`` below which it counts as collapsed.
+
+    ``out_of_range`` says whether a score outside ``scale`` enters a picture's mean; it is counted either way.
 
     Raises:
         ValueError: There is no completion, or a label is on another scale.
@@ -125,7 +129,9 @@ def evaluate(groups: Sequence[RolloutGroup], *, scale: Scale, min_spread: float)
     parsed = [answer for row in answers for answer in row]
     if not parsed:
         raise ValueError(f"an evaluation needs completions, got {len(groups)} groups without any")
-    pictures = tuple(_picture(group, row) for group, row in zip(groups, answers, strict=True))
+    pictures = tuple(
+        _picture(group, row, out_of_range=out_of_range) for group, row in zip(groups, answers, strict=True)
+    )
     scored = [picture for picture in pictures if picture.score is not None]
     scores_N = np.array([picture.score for picture in scored], dtype=np.float64)
     opinions_N = np.array([picture.opinion for picture in scored], dtype=np.float64)
@@ -185,9 +191,9 @@ def _decimals(value: float | None, *, num_digits: int) -> str:
     return "-" if value is None else f"{value:.{num_digits}f}"
 
 
-def _picture(group: RolloutGroup, answers: Sequence[ParsedAnswer]) -> PictureRow:
+def _picture(group: RolloutGroup, answers: Sequence[ParsedAnswer], *, out_of_range: OutOfRange) -> PictureRow:
     prompt = group.prompt
-    scores = tuple(answer.score for answer in answers)
+    scores = tuple(counted_score(answer, out_of_range=out_of_range) for answer in answers)
     return PictureRow(
         prompt_id=prompt.prompt_id,
         source=prompt.source,

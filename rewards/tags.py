@@ -36,6 +36,7 @@ from typing import Literal, get_args
 
 from rollout.types import RolloutGroup, Scale
 
+OutOfRange = Literal["keep", "drop"]
 Status = Literal["ok", "no_tag", "no_number", "out_of_range"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
@@ -83,6 +84,11 @@ def parse(text: str, *, scale: Scale, wants_thinking: bool = True) -> ParsedAnsw
         status=_status(answer, score, scale),
         has_format=_has_shape(text, wants_thinking=wants_thinking),
     )
+
+
+def counted_score(answer: ParsedAnswer, *, out_of_range: OutOfRange) -> float | None:
+    """The score that may enter a mean: None when there is none, or when it left the scale and is to be dropped."""
+    return None if out_of_range == "drop" and answer.status == "out_of_range" else answer.score
 
 
 def parse_group(group: RolloutGroup) -> tuple[ParsedAnswer, ...]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from conf.schema import RankingTermConfig
-from rewards.tags import parse_group
+from rewards.tags import OutOfRange, counted_score, parse_group
 from rollout.types import RolloutGroup
 
 Form = Literal["released", "paper"]
@@ -93,6 +93,7 @@ class RankingTerm:
         """Keep the form of the fidelity and the label of ties."""
         self._form: Form = config.form
         self._ties: Ties = config.ties
+        self._out_of_range: OutOfRange = config.out_of_range
 
     async def score(self, groups: Sequence[RolloutGroup]) -> list[list[float | None]]:
         """Return a reward per completion, in 0.002..1.0010005 ("released") or 0..1 ("paper").
@@ -103,7 +104,7 @@ class RankingTerm:
         if not groups:
             return []
         rewards_BK = rank_rewards(
-            _padded_scores(groups),
+            _padded_scores(groups, out_of_range=self._out_of_range),
             opinions_B=np.array([g.prompt.reference.score for g in groups], dtype=np.float64),
             sources_B=[g.prompt.source for g in groups],
             form=self._form,
@@ -115,7 +116,7 @@ class RankingTerm:
         ]
 
 
-def _padded_scores(groups: Sequence[RolloutGroup]) -> Array:
+def _padded_scores(groups: Sequence[RolloutGroup], *, out_of_range: OutOfRange) -> Array:
     scores_BK = np.full((len(groups), max(len(g.completions) for g in groups)), np.nan)
     for row, group in zip(scores_BK, groups, strict=True):
         if len(group.completions) < 2:
@@ -123,5 +124,6 @@ def _padded_scores(groups: Sequence[RolloutGroup]) -> Array:
                 f"the ranking reward needs two completions per prompt, prompt {group.prompt.prompt_id!r} has "
                 f"{len(group.completions)}; raise rollout.num_completions"
             )
-        row[: len(group.completions)] = [np.nan if a.score is None else a.score for a in parse_group(group)]
+        scores = [counted_score(answer, out_of_range=out_of_range) for answer in parse_group(group)]
+        row[: len(scores)] = [np.nan if score is None else score for score in scores]
     return scores_BK

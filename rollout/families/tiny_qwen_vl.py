@@ -27,6 +27,7 @@ from transformers import (
     Qwen2VLImageProcessor,
 )
 from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
+from transformers.utils.logging import disable_progress_bar
 
 PATCH_SIDE_PX = 14
 MERGE_SIDE = 2
@@ -202,6 +203,7 @@ def create_tiny_qwen_vl(folder: Path, *, size: TinyModelSize, seed: int) -> None
     try:
         tokenizer = build_tokenizer(vocab_tokens_max=size.vocab_tokens_max)
         build_processor(tokenizer, size=size).save_pretrained(scratch)
+        disable_progress_bar()  # a bar for one small file would only break up the run's own display
         build_model(tokenizer, size=size, seed=seed).save_pretrained(scratch)
         # mkdtemp makes the folder private to its owner; a model folder is as readable as any other.
         scratch.chmod(0o755)

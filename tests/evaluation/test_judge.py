@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from evaluation.judge import EvaluationReport, evaluate, format_table
+from rewards.tags import OutOfRange
 from rollout.types import RolloutGroup, Scale
 from tests.builders import ONE_TO_FIVE, make_answer, make_completion, make_group, make_prompt
 
@@ -18,8 +19,10 @@ def picture(
     return make_group([make_answer(answer) for answer in answers], prompt=prompt)
 
 
-def judged(groups: Sequence[RolloutGroup], *, min_spread: float = 0.05) -> EvaluationReport:
-    return evaluate(groups, scale=ONE_TO_FIVE, min_spread=min_spread)
+def judged(
+    groups: Sequence[RolloutGroup], *, min_spread: float = 0.05, out_of_range: OutOfRange = "keep"
+) -> EvaluationReport:
+    return evaluate(groups, scale=ONE_TO_FIVE, min_spread=min_spread, out_of_range=out_of_range)
 
 
 GOOD = [
@@ -137,7 +140,7 @@ def test_an_evaluation_without_completions_is_refused() -> None:
 
 def test_a_label_on_another_scale_is_refused() -> None:
     with pytest.raises(ValueError, match="has a label on"):
-        evaluate(GOOD, scale=Scale(minimum=0, maximum=100), min_spread=0.05)
+        evaluate(GOOD, scale=Scale(minimum=0, maximum=100), min_spread=0.05, out_of_range="keep")
 
 
 def test_the_table_lines_up_and_shows_undefined_as_a_dash() -> None:
@@ -151,3 +154,11 @@ def test_the_table_lines_up_and_shows_undefined_as_a_dash() -> None:
         "after RL          1.000  0.996     100.0         0.0    1.45",
         "! the scores hardly differ between pictures: the judge has collapsed",
     ]
+
+
+def test_an_absurd_score_can_be_kept_out_of_a_pictures_mean_and_is_counted_either_way() -> None:
+    groups = [picture([2, 3000], opinion=2), picture([3, 4], opinion=3)]
+    kept, dropped = judged(groups, out_of_range="keep"), judged(groups, out_of_range="drop")
+    assert [row.score for row in kept.pictures] == [1501.0, 3.5]
+    assert [row.score for row in dropped.pictures] == [2.0, 3.5]
+    assert kept.num_by_status["out_of_range"] == dropped.num_by_status["out_of_range"] == 1

@@ -44,7 +44,7 @@ def rank_by_loops(scores: Array, opinions: Array, *, offset: float, tie_label: f
 
 
 def score(groups: list[RolloutGroup], *, form: Form = "released") -> list[list[float | None]]:
-    config = RankingTermConfig(kind="ranking", weight=1.0, form=form, ties="half")
+    config = RankingTermConfig(kind="ranking", weight=1.0, form=form, ties="half", out_of_range="keep")
     return asyncio.run(RankingTerm(config).score(groups))
 
 
@@ -231,3 +231,12 @@ def test_a_single_completion_is_refused_with_the_knob_to_change() -> None:
 
 def test_no_groups_give_no_scores() -> None:
     assert score([]) == []
+
+
+def test_an_absurd_score_can_be_treated_as_unparsed() -> None:
+    groups = [group_of([2, 2.5, 9000], opinion=2), group_of([3, 4, 3.5], opinion=3)]
+    config = RankingTermConfig(kind="ranking", weight=1.0, form="released", ties="half", out_of_range="drop")
+    with_absurd = asyncio.run(RankingTerm(config).score(groups))
+    without = score([group_of([2, 2.5, "?"], opinion=2), group_of([3, 4, 3.5], opinion=3)])
+    assert with_absurd == without
+    assert with_absurd[0][2] == 0.0

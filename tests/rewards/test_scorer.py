@@ -63,7 +63,7 @@ def test_a_group_on_which_every_term_abstains_has_no_totals() -> None:
 def test_worked_example_a_with_format_gives_the_published_totals() -> None:
     config = RewardsConfig(
         terms={
-            "ranking": RankingTermConfig(kind="ranking", weight=1.0, form="released", ties="half"),
+            "ranking": RankingTermConfig(kind="ranking", weight=1.0, form="released", ties="half", out_of_range="keep"),
             "format": FormatTermConfig(kind="format", weight=1.0, mode="strict"),
         }
     )

@@ -15,7 +15,7 @@ from tests.builders import make_answer, make_group, make_prompt
 CONFIGS: dict[str, TermUnion] = {
     "format": FormatTermConfig(kind="format", weight=1.0, mode="tolerant"),
     "opinion": OpinionTermConfig(kind="opinion", weight=1.0, sigma_fraction=0.1),
-    "ranking": RankingTermConfig(kind="ranking", weight=1.0, form="released", ties="half"),
+    "ranking": RankingTermConfig(kind="ranking", weight=1.0, form="released", ties="half", out_of_range="keep"),
 }
 GROUPS = [
     make_group(
