@@ -5,6 +5,7 @@ ray.init -> placement group -> learner ranks and engines side by side -> weight 
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -157,11 +158,11 @@ async def start_engines(config: RunConfig, placement: Placement, *, model_folder
 
 async def _find_room(config: RunConfig, placement: Placement) -> Room:
     group = placement_group([dict(bundle) for bundle in placement.bundles], strategy=placement.strategy)
-    await within(
-        [group.ready()],
-        config.cluster.start_timeout_s,
-        f"Ray finding room for {len(placement.bundles)} bundles",
-    )
+    need, have = Counter[str](), ray.cluster_resources()
+    for bundle in placement.bundles:
+        need.update({name: int(amount) for name, amount in bundle.items()})
+    asked = ", ".join(f"{amount} {name} of {have.get(name, 0.0):g}" for name, amount in need.items())
+    await within([group.ready()], config.cluster.start_timeout_s, f"Ray, which was asked for {asked} in the cluster")
     nodes = placement_group_table(group)["bundles_to_node_id"]
     order = match_bundles(placement, [nodes[index] for index in range(len(placement.bundles))])
     return Room(group=group, bundles=order)

@@ -85,7 +85,7 @@ def plan(cluster: ClusterConfig, rollout: RolloutConfig, learner: LearnerConfig,
     )
     backend = resolve_backend(weights, mode)
     if mode == "no_gpu":
-        return _on_cpu(cluster, rollout, learner, backend=backend)
+        return _on_cpu(rollout, learner, backend=backend)
     if mode == "one_gpu":
         _check_one_gpu(rollout, learner)
     if rollout.tensor_parallel > cluster.gpus_per_node:
@@ -157,12 +157,13 @@ def _place(seat: Seat) -> str:
     return f"node {seat.gpus[0].node}  gpu {numbers}{' (shared)' if seat.gpu_share < 1 else ''}"
 
 
-def _on_cpu(cluster: ClusterConfig, rollout: RolloutConfig, learner: LearnerConfig, *, backend: Backend) -> Placement:
+def _on_cpu(rollout: RolloutConfig, learner: LearnerConfig, *, backend: Backend) -> Placement:
     if rollout.tensor_parallel > 1:
         raise ValueError(f"rollout.tensor_parallel={rollout.tensor_parallel} needs GPUs; without them use 1")
-    cpus = cluster.cpu_threads_per_actor
+    # One core is booked whatever the number of threads: learner and engines take turns, and a head on a small machine
+    # offers no more cores than it has.
     seats = [
-        Seat(gpus=(), bundles=(number,), gpu_share=0.0, num_cpus=cpus)
+        Seat(gpus=(), bundles=(number,), gpu_share=0.0, num_cpus=1)
         for number in range(learner.world_size + rollout.num_engines)
     ]
     return Placement(
