@@ -152,7 +152,7 @@ def describe(placement: Placement) -> str:
 
 def _place(seat: Seat) -> str:
     if not seat.gpus:
-        return f"cpu x {seat.num_cpus}"
+        return "cpu"
     numbers = ", ".join(str(gpu.index) for gpu in seat.gpus)
     return f"node {seat.gpus[0].node}  gpu {numbers}{' (shared)' if seat.gpu_share < 1 else ''}"
 
