@@ -22,7 +22,7 @@ class ProgressDisplay:
         self._console, self._live = console, live and console.is_terminal
         self._progress = Progress(
             TextColumn("{task.description:<10}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TextColumn("{task.fields[numbers]}"),
             TimeRemainingColumn(),
