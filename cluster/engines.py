@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from cluster.remote import within
@@ -72,12 +73,7 @@ class RolloutPool:
     async def _run_share(
         self, engine: int, order: GenerationOrder, share: Sequence[int]
     ) -> list[tuple[int, RolloutGroup]]:
-        part = GenerationOrder(
-            prompts=[order.prompts[index] for index in share],
-            num_completions=order.num_completions,
-            sampling=order.sampling,
-            seed=order.seed,
-        )
+        part = replace(order, prompts=[order.prompts[index] for index in share])
         refs = [self._engines[engine].generate.remote(part)]
         (groups,) = await within(refs, self._timeout_s, f"engine {engine} generating {len(share)} groups")
         return list(zip(share, groups, strict=True))

@@ -65,14 +65,15 @@ class Journal:
             raise FloatingPointError(f"{phase} step {step}: metrics are not finite: {broken}")
         self._metrics.write(json.dumps(row) + "\n")
         self._metrics.flush()
-        if self._board is not None:
-            for key, value in values.items():
-                self._board.add_scalar(key, value, global_step)
+        self._show(values, global_step=global_step)
         if self._gauges is not None:
-            self._gauges.set(dict(values) | {"run/step": step, "run/global_step": global_step})
+            self._gauges.set({"run/step": step, "run/global_step": global_step})
 
     def record_evaluation(self, values: Mapping[str, float], *, global_step: int) -> None:
         """Show an evaluation on the live displays; its own file keeps it."""
+        self._show(values, global_step=global_step)
+
+    def _show(self, values: Mapping[str, float], *, global_step: int) -> None:
         if self._board is not None:
             for key, value in values.items():
                 self._board.add_scalar(key, value, global_step)

@@ -20,6 +20,7 @@ class RunRecords:
         self.folder = folder
         self._evaluations = folder / "evaluation"
         self._seconds_file = folder / "seconds.json"
+        self._latest_srcc: dict[str, float] | None = None
 
     def forget(self) -> None:
         """Delete what an earlier attempt left that never reached a checkpoint: it may be of other settings."""
@@ -37,6 +38,7 @@ class RunRecords:
         self._evaluations.mkdir(parents=True, exist_ok=True)
         values = {"label": label, "global_step": global_step, "seconds": seconds, **report.metrics()}
         write_json(self._file(label), {"metrics": values, "report": report.to_dict()})
+        self._latest_srcc = None
         self.add_seconds("evaluation", seconds)
 
     def evaluations(self) -> list[dict[str, float | str]]:
@@ -46,8 +48,11 @@ class RunRecords:
 
     def latest_srcc(self) -> dict[str, float]:
         """For the progress display: the newest held-out SRCC, when there is one."""
-        known = [row["evaluation/agreement/srcc"] for row in self.evaluations() if "evaluation/agreement/srcc" in row]
-        return {"SRCC": float(known[-1])} if known else {}
+        if self._latest_srcc is None:  # asked for at every step, so the files are read once per evaluation
+            key = "evaluation/agreement/srcc"
+            known = [row[key] for row in self.evaluations() if key in row]
+            self._latest_srcc = {"SRCC": float(known[-1])} if known else {}
+        return self._latest_srcc
 
     def add_seconds(self, phase: str, seconds: float) -> None:
         """Add to the wall seconds of a phase, over resumes."""

@@ -164,10 +164,6 @@ class VllmEngine:
         """Take the memory back."""
         await self._while_alive(self._engine.wake_up())
 
-    async def check_health(self) -> None:
-        """Raise when the engine's process has died."""
-        await self._engine.check_health()
-
     def close(self) -> None:
         """End the engine's child processes."""
         self._engine.shutdown()

@@ -93,10 +93,6 @@ class RolloutWorker:
         """Take GPU memory back from a colocated learner."""
         await self._engine.wake_up()
 
-    async def check_health(self) -> None:
-        """Raise when the engine's process has died."""
-        await self._engine.check_health()
-
     async def close(self) -> None:
         """End the engine's processes."""
         self._engine.close()

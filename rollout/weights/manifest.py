@@ -1,7 +1,7 @@
 """What a weight push carries, in order. Standard library only."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import prod
 
 _ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -39,10 +39,6 @@ class WeightManifest:
             "dtype_names": [entry.dtype_name for entry in self.entries],
             "shapes": [list(entry.shape) for entry in self.entries],
         }
-
-    def to_dict(self) -> dict[str, object]:
-        """Plain data, for logs."""
-        return asdict(self)
 
 
 def buckets(entries: Sequence[TensorEntry], *, bucket_bytes: int) -> list[tuple[TensorEntry, ...]]:
