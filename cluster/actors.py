@@ -9,8 +9,9 @@ from typing import Any
 
 import ray
 
+from conf.algorithms import AlgorithmConfig
 from conf.machine import ModelConfig, WeightsConfig
-from conf.schema import AlgorithmConfig, LearnerConfig
+from conf.schema import LearnerConfig
 from learner.phases import PhaseName
 from learner.types import Rendezvous, ScoringRequest, StepReport, TrainerScore, TrainingBatch
 from rollout.types import Demonstration, RolloutGroup

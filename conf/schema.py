@@ -8,9 +8,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from conf.algorithms import AlgorithmConfig
 from conf.base import Section
 from conf.data import DataConfig
 from conf.machine import ClusterConfig, ModelConfig, WeightsConfig
+from conf.reward_terms import RewardsConfig
 from conf.rules import disagreements
 
 
@@ -91,102 +93,6 @@ class RolloutConfig(Section):
     """Share of a GPU an engine may take; no effect without a GPU."""
     enforce_eager: bool
     """Skip CUDA graphs / compilation: slower decoding, quicker start. Always true in effect on CPU."""
-
-
-class TermConfig(Section):
-    """One reward term's weight and options."""
-
-    weight: float
-    """Factor in the weighted sum."""
-
-
-class FormatTermConfig(TermConfig):
-    """1 for a completion in the answer format of ``data.prompt``, else 0."""
-
-    kind: Literal["format"]
-    mode: Literal["strict", "tolerant", "number", "answer"]
-    """One think block, then one answer block: strict: the published regular expression; tolerant: outer white
-    space allowed, no stray or repeated tags; number: tolerant, and the answer must be a number. For a
-    ``data.prompt`` without thinking: answer: one answer block with a number, and nothing else."""
-
-
-class OpinionTermConfig(TermConfig):
-    """How near the score is to the mean opinion score: ``exp(-0.5 (error / sigma)^2)``."""
-
-    kind: Literal["opinion"]
-    sigma_fraction: float = Field(gt=0, le=1)
-    """Sigma as a share of the declared scale's range."""
-
-
-class RankingTermConfig(TermConfig):
-    """RL2R: does the score rank the picture rightly among the others of the step (arXiv 2505.14460)?"""
-
-    kind: Literal["ranking"]
-    form: Literal["released", "paper"]
-    """released: 1e-6 inside both fidelity roots; paper: none."""
-    ties: Literal["half", "one"]
-    """Label of two pictures with equal opinion scores."""
-    out_of_range: Literal["keep", "drop"]
-    """keep: a score outside the declared scale is compared like any other (published); drop: it counts as unparsed, so
-    that one absurd number does not decide a picture's mean."""
-
-
-TermUnion = Annotated[FormatTermConfig | OpinionTermConfig | RankingTermConfig, Field(discriminator="kind")]
-
-
-class RewardsConfig(Section):
-    """Which terms make the reward."""
-
-    terms: dict[str, TermUnion] = Field(min_length=1)
-    """Terms by name; the reward is their weighted sum, and a term that abstains drops out."""
-
-
-class CorrectionConfig(Section):
-    """Truncated importance weights between engine and trainer (rl_systems section 5.3), always logged."""
-
-    enabled: bool
-    """Off: the weights are still measured and logged, but not applied."""
-    token_cap: float = Field(ge=1)
-    """Token weights ``exp(trainer - engine)`` are cut at this value (TIS)."""
-    sequence_low: float = Field(gt=0, le=1)
-    """A completion whose geometric mean weight falls below carries no gradient."""
-    sequence_high: float = Field(ge=1)
-    """A completion whose geometric mean weight rises above carries no gradient."""
-    token_veto: float = Field(ge=0, lt=1)
-    """A completion with any token weight below carries no gradient."""
-
-
-class KlConfig(Section):
-    """Penalty for leaving the model the RL phase started from."""
-
-    coefficient: float = Field(ge=0)
-    """0 loads no reference model."""
-
-
-class GrpoConfig(Section):
-    """Group-relative policy optimisation (arXiv 2402.03300), token-mean over the optimizer window."""
-
-    kind: Literal["grpo"]
-    scale_by_std: bool
-    """Divide centred rewards by the group's unbiased standard deviation + 1e-4."""
-    clip_low: float = Field(gt=0, lt=1)
-    """The surrogate keeps the ratio above ``1 - clip_low``."""
-    clip_high: float = Field(gt=0)
-    """The surrogate keeps the ratio below ``1 + clip_high``."""
-    dual_clip: float = Field(gt=1)
-    """For negative advantages the loss is at most ``-dual_clip * advantage``."""
-    max_log_ratio: float = Field(gt=0, le=20)
-    """Log-ratios are clamped to this size before exp; clamped tokens are counted."""
-    num_updates: int = Field(ge=1)
-    """Optimizer steps on each batch; above 1 the old log-probs are recomputed first."""
-    correction: CorrectionConfig
-    """Engine/trainer mismatch."""
-    kl: KlConfig
-    """KL to the reference."""
-
-
-AlgorithmConfig = Annotated[GrpoConfig, Field()]
-"""A union discriminated by ``kind`` once there are several."""
 
 
 class LearnerConfig(Section):

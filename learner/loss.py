@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from conf.schema import CorrectionConfig, GrpoConfig
+from conf.algorithms import CorrectionConfig, GrpoConfig
 from learner.metrics import MetricSums
 
 MAX_CORRECTION_LOG_RATIO = 20.0

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from conf.schema import AlgorithmConfig, LearnerConfig
+from conf.algorithms import AlgorithmConfig
+from conf.schema import LearnerConfig
 from learner.algorithms import build_algorithm
 from learner.engine import ZeroEngine
 from learner.export import export

@@ -7,7 +7,7 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 
-from conf.schema import RewardsConfig
+from conf.reward_terms import RewardsConfig
 from rewards.rules import weighted_sum
 from rewards.tags import check_scale, parse_group
 from rewards.terms import build_term

@@ -15,7 +15,8 @@ from conf.groups import group_choices
 from conf.keys import all_knobs
 from conf.load import load_run_config
 from conf.machine import ModelConfig
-from conf.schema import RewardsConfig, RunConfig
+from conf.reward_terms import RewardsConfig
+from conf.schema import RunConfig
 from learner.algorithms import ALGORITHMS
 from rewards.terms import TERMS
 from rollout.datasets import DATASETS

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from conf.schema import AlgorithmConfig
+from conf.algorithms import AlgorithmConfig
 from learner.algorithms.base import Algorithm
 from learner.algorithms.grpo import Grpo
 

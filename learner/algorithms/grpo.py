@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from conf.schema import GrpoConfig
+from conf.algorithms import GrpoConfig
 from learner.advantage import center, over_rewarded, scale_by_std
 from learner.batching import assemble
 from learner.types import TrainingBatch

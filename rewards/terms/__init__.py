@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Callable
 from typing import Any
 
-from conf.schema import TermUnion
+from conf.reward_terms import TermUnion
 from rewards.terms.base import RewardTerm
 from rewards.terms.format import FormatTerm
 from rewards.terms.opinion import OpinionTerm

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from conf.schema import FormatTermConfig
+from conf.reward_terms import FormatTermConfig
 from rewards.tags import matches_format
 from rollout.types import RolloutGroup
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from conf.schema import OpinionTermConfig
+from conf.reward_terms import OpinionTermConfig
 from rewards.tags import parse_group
 from rollout.types import RolloutGroup, Scale
 

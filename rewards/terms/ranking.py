@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from conf.schema import RankingTermConfig
+from conf.reward_terms import RankingTermConfig
 from rewards.tags import OutOfRange, counted_score, parse_group
 from rollout.types import RolloutGroup
 

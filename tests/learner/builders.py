@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from conf.algorithms import CorrectionConfig, GrpoConfig, KlConfig
 from conf.machine import ModelConfig
-from conf.schema import CorrectionConfig, GrpoConfig, KlConfig, LearnerConfig
+from conf.schema import LearnerConfig
 from learner.types import ScoringRequest, TrainingBatch, TrainingSample
 from rollout.families import build_family
 from rollout.families.base import Family

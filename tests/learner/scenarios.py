@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from conf.schema import GrpoConfig, LearnerConfig
+from conf.algorithms import GrpoConfig
+from conf.schema import LearnerConfig
 from learner.types import Rendezvous, ScoringRequest, TrainerScore, TrainingBatch
 from learner.worker import LearnerWorker
 from rollout.types import Demonstration

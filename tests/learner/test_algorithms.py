@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from conf.schema import GrpoConfig
+from conf.algorithms import GrpoConfig
 from learner.algorithms import ALGORITHMS, build_algorithm
 from tests.builders import make_scored_group
 from tests.learner.builders import make_grpo

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from conf.schema import GrpoConfig
+from conf.algorithms import GrpoConfig
 from learner.loss import (
     PolicyTokens,
     clamped_log_ratio,

@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from conf.schema import OpinionTermConfig
+from conf.reward_terms import OpinionTermConfig
 from rewards.terms.opinion import OpinionTerm, opinion_rewards
 from rollout.types import Scale
 from tests.builders import make_answer, make_group, make_prompt

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from conf.schema import RankingTermConfig
+from conf.reward_terms import RankingTermConfig
 from rewards.terms.ranking import Form, RankingTerm, Ties, rank_rewards
 from rollout.types import RolloutGroup
 from tests.builders import make_answer, make_group, make_prompt

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from conf.schema import FormatTermConfig, OpinionTermConfig, RankingTermConfig, RewardsConfig
+from conf.reward_terms import FormatTermConfig, OpinionTermConfig, RankingTermConfig, RewardsConfig
 from rewards.rules import Parts, weighted_sum
 from rewards.scorer import Scorer, build_scorer
 from rollout.types import RolloutGroup, Scale

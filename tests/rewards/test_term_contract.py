@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from conf.schema import FormatTermConfig, OpinionTermConfig, RankingTermConfig, TermUnion
+from conf.reward_terms import FormatTermConfig, OpinionTermConfig, RankingTermConfig, TermUnion
 from rewards.terms import TERMS, build_term, term_class
 from rollout.types import RolloutGroup
 from tests.builders import make_answer, make_group, make_prompt
