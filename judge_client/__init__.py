@@ -1,1 +1,1 @@
-"""One question to the consistency judge, one verdict back. May import: ``conf``. Not built yet."""
+"""One question to a judge, one verdict back, over the OpenAI chat protocol. May import: ``conf``."""
