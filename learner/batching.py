@@ -1,35 +1,98 @@
-"""Which completion goes to which rank and micro-batch, and scored groups to samples. Arithmetic only.
+"""Scored groups to samples, samples to minibatches, ranks and micro-batches, and what each weighs. Arithmetic only.
 
 Every rank runs the same number of micro-batches: under ZeRO-3 each forward pass is a collective, and a rank
 with one pass less would leave the others waiting forever.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
+from conf.algorithms import Aggregation
 from learner.advantage import Floats
-from learner.types import TrainingBatch, TrainingSample
+from learner.types import Outcome, TrainingBatch, TrainingSample
 from rewards.types import ScoredGroup
 
 MicroBatch = tuple[int, ...]
 """Sample indices of one forward pass; empty when the rank only keeps the others company."""
 
 
-def assemble(scored: Sequence[ScoredGroup], advantages: Sequence[Floats]) -> TrainingBatch:
-    """Zip groups with their ``[G]`` advantages; those with advantage 0 stay, they count in the loss mean."""
+def outcomes_of(scored: Sequence[ScoredGroup]) -> list[list[Outcome]]:
+    """What each completion of each group earned."""
+    return [
+        [
+            Outcome(reward=reward.total, parts=reward.parts, group_index=index, num_tokens=len(completion.token_ids))
+            for completion, reward in zip(one.group.completions, one.rewards, strict=True)
+        ]
+        for index, one in enumerate(scored)
+    ]
+
+
+def assemble(scored: Sequence[ScoredGroup], advantages: Sequence[Floats | Sequence[Floats]]) -> TrainingBatch:
+    """Zip groups with their advantages, one number per completion or one per token.
+
+    Completions with advantage 0 stay: they count in the loss mean.
+    """
+    groups = zip(scored, outcomes_of(scored), advantages, strict=True)
     return TrainingBatch(
         samples=tuple(
             TrainingSample(
                 prompt=one.group.prompt,
                 prompt_token_ids=one.group.prompt_token_ids,
                 completion=completion,
-                advantage=float(advantage),
-                group_index=index,
+                outcome=outcome,
+                advantages_T=np.full(outcome.num_tokens, advantage, dtype=np.float64),
             )
-            for index, (one, advantages_G) in enumerate(zip(scored, advantages, strict=True))
-            for completion, advantage in zip(one.group.completions, advantages_G, strict=True)
+            for one, outcomes, given in groups
+            for completion, outcome, advantage in zip(one.group.completions, outcomes, given, strict=True)
         ),
         num_without_reward=sum(reward.total is None for one in scored for reward in one.rewards),
     )
+
+
+def minibatches(
+    outcomes: Sequence[Outcome], *, num_minibatches: int, seed: int, step: int
+) -> tuple[tuple[int, ...], ...]:
+    """Deal out whole groups at random, the same way on every rank and in every run: indices by minibatch, ascending.
+
+    Raises:
+        ValueError: There are fewer groups than minibatches.
+    """
+    groups = sorted({one.group_index for one in outcomes})
+    if len(groups) < num_minibatches:
+        raise ValueError(
+            f"algorithm.num_minibatches={num_minibatches} needs as many groups or more, step={step} has {len(groups)}"
+        )
+    shuffled = np.random.default_rng((seed, step)).permutation(groups)
+    dealt_to = {int(group): place % num_minibatches for place, group in enumerate(shuffled)}
+    return tuple(
+        tuple(index for index, one in enumerate(outcomes) if dealt_to[one.group_index] == minibatch)
+        for minibatch in range(num_minibatches)
+    )
+
+
+def loss_weights(outcomes: Sequence[Outcome], *, aggregation: Aggregation, max_tokens: int | None) -> Floats:
+    """What a token's loss weighs, by completion: the summed products are the loss of one optimizer step.
+
+    Raises:
+        ValueError: Token sums are to be divided by ``max_tokens`` and it is unknown.
+    """
+    lengths = np.array([max(one.num_tokens, 1) for one in outcomes], dtype=np.float64)
+    match aggregation:
+        case "token_mean":
+            return np.full(len(outcomes), 1.0 / max(sum(one.num_tokens for one in outcomes), 1))
+        case "seq_mean_token_mean":
+            return 1.0 / (len(outcomes) * lengths)
+        case "seq_mean_token_sum_norm":
+            if max_tokens is None:
+                raise ValueError("algorithm.aggregation=seq_mean_token_sum_norm needs the batch to know max_tokens")
+            return np.full(len(outcomes), 1.0 / (len(outcomes) * max_tokens))
+        case "prompt_mean":
+            tokens = Counter[int]()
+            for one in outcomes:
+                tokens[one.group_index] += one.num_tokens
+            return np.array([1.0 / (len(tokens) * max(tokens[one.group_index], 1)) for one in outcomes])
 
 
 def plan(lengths: Sequence[int], *, world_size: int, micro_batch_size: int) -> tuple[tuple[MicroBatch, ...], ...]:

@@ -1,7 +1,7 @@
 """The DeepSpeed engine around one model: the only module that imports deepspeed.
 
-DeepSpeed averages gradients over ranks and divides by its accumulation steps. Here the loss is already
-divided by the tokens of the whole optimizer window, over all ranks and micro-batches, so both are undone:
+DeepSpeed averages gradients over ranks and divides by its accumulation steps. Here every token's loss already
+carries its weight in the whole optimizer window, over all ranks and micro-batches, so both are undone:
 accumulation steps stay 1 with the window's end set by hand, and each loss is multiplied by the number of
 ranks.
 """

@@ -21,7 +21,7 @@ class CompletionScores:
 
     logprobs_BT: Tensor
     entropy_BT: Tensor
-    """Without gradient, from the same logits."""
+    """From the same logits; with gradient when asked."""
 
 
 def logit_positions(num_prompt_tokens: Sequence[int], completions: Sequence[TokenIds]) -> range:
@@ -45,10 +45,12 @@ def completion_scores(
     num_prompt_tokens: Sequence[int],
     completions: Sequence[TokenIds],
     banned_token_ids: Sequence[int],
+    with_entropy_gradient: bool = False,
 ) -> CompletionScores:
     """Score each row's completion from logits ``[B, len(positions), V]``, in float32 or wider.
 
     Banned tokens leave the distribution before it is normalised, because the engine samples without them too.
+    The entropy's gradient keeps two more tensors of the logits' size alive until the backward pass.
 
     Raises:
         ValueError: A completion holds a banned token, which the engine must never emit.
@@ -56,7 +58,12 @@ def completion_scores(
     longest = max(1, *(len(completion) for completion in completions))
     banned = torch.tensor(list(banned_token_ids), dtype=torch.long, device=logits.device)
     rows = [
-        _score_row(logits[row, length - 1 - positions.start :][: len(completion)], completion, banned=banned)
+        _score_row(
+            logits[row, length - 1 - positions.start :][: len(completion)],
+            completion,
+            banned=banned,
+            with_entropy_gradient=with_entropy_gradient,
+        )
         for row, (length, completion) in enumerate(zip(num_prompt_tokens, completions, strict=True))
     ]
     return CompletionScores(
@@ -65,7 +72,9 @@ def completion_scores(
     )
 
 
-def _score_row(logits_TV: Tensor, completion: TokenIds, *, banned: Tensor) -> tuple[Tensor, Tensor]:
+def _score_row(
+    logits_TV: Tensor, completion: TokenIds, *, banned: Tensor, with_entropy_gradient: bool
+) -> tuple[Tensor, Tensor]:
     tokens_T = torch.from_numpy(completion.astype(np.int64)).to(logits_TV.device)
     if torch.isin(tokens_T, banned).any():
         found = sorted(set(completion.tolist()) & set(banned.tolist()))
@@ -75,6 +84,9 @@ def _score_row(logits_TV: Tensor, completion: TokenIds, *, banned: Tensor) -> tu
     allowed_TV = wide_TV.index_fill(-1, banned, torch.finfo(wide_TV.dtype).min)
     normaliser_T = allowed_TV.logsumexp(-1)
     logprobs_T = allowed_TV.gather(-1, tokens_T[:, None]).squeeze(-1) - normaliser_T
+    if with_entropy_gradient:
+        probabilities_TV = (allowed_TV - normaliser_T[:, None]).exp()
+        return logprobs_T, normaliser_T - (probabilities_TV * allowed_TV).sum(-1)
     with torch.no_grad():
         probabilities_TV = (allowed_TV - normaliser_T[:, None]).exp_()
         entropy_T = normaliser_T - probabilities_TV.mul_(allowed_TV).sum(-1)

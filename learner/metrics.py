@@ -63,16 +63,23 @@ class MetricSums:
         )
 
     def means(self) -> dict[str, float]:
-        """Every statistic by name, with the chi-square and effective sample size of the engine weights."""
+        """Every statistic by name, with the chi-square and effective sample size of the correction."""
         over = {
             "token": max(self.num_tokens, 1.0),
             "completion": max(self.num_completions, 1.0),
             "total": 1.0,
         }
         report = {name: total / over[self.denominators[name]] for name, total in self.sums.items()}
-        square = report.pop("correction/weight_square_mean", None)
-        if square is not None:
-            mean = report["correction/weight_mean"]
-            report["correction/chi_square"] = square - 1.0
-            report["correction/effective_sample_share"] = mean * mean / square if square > 0.0 else 0.0
+        _describe_weights(report)
         return {**report, **self.maxima}
+
+
+def _describe_weights(report: dict[str, float]) -> None:
+    """Turn mean squares into what they are known by; a weight configured to "none" is described by the ratio."""
+    square = report.pop("learner/correction/ratio_square_mean", None)
+    if square is not None:
+        report["learner/correction/chi_square"] = square - 1.0
+    square = report.pop("learner/correction/weight_square_mean", None)
+    if square is not None:
+        mean = report["learner/correction/weight_mean"]
+        report["learner/correction/effective_sample_share"] = mean * mean / square if square > 0.0 else 0.0

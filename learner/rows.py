@@ -69,7 +69,9 @@ class PromptEncoder:
         return encoded
 
 
-def score_rows(logits_of: LogitsOf, rows: Sequence[Row], *, family: Family) -> CompletionScores:
+def score_rows(
+    logits_of: LogitsOf, rows: Sequence[Row], *, family: Family, with_entropy_gradient: bool = False
+) -> CompletionScores:
     """Log-probs and entropies ``[B, T]`` of the rows' completions under a model."""
     num_prompt_tokens = [len(row.prompt.token_ids) for row in rows]
     completions = [row.completion for row in rows]
@@ -81,6 +83,7 @@ def score_rows(logits_of: LogitsOf, rows: Sequence[Row], *, family: Family) -> C
         num_prompt_tokens=num_prompt_tokens,
         completions=completions,
         banned_token_ids=family.banned_token_ids,
+        with_entropy_gradient=with_entropy_gradient,
     )
 
 

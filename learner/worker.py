@@ -75,6 +75,7 @@ class LearnerWorker:
             encoder=self._encoder,
             algorithm=self._algorithm,
             micro_batch_size=learner.micro_batch_size,
+            seed=seed,
         )
         self._supervised = SupervisedTrainer(
             self._engine,
@@ -83,11 +84,14 @@ class LearnerWorker:
             micro_batch_size=learner.micro_batch_size,
         )
         log.info(
-            "learner rank=%d device=%s dtype=%s zero=%d",
+            "learner rank=%d device=%s dtype=%s zero=%d algorithm=%s anchor=%s old_logprobs=%s",
             self._rank,
             self._device,
             self._dtype,
             learner.zero_stage,
+            algorithm.kind,
+            algorithm.anchor,
+            "recomputed" if self._algorithm.needs_old_logprobs else "current",
         )
 
     def start_phase(self, name: PhaseName, *, reference_folder: str | None) -> None:

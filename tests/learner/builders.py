@@ -1,15 +1,18 @@
 """Configurations, pictures and batches for the learner's tests."""
 
 import io
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from conf.algorithms import CorrectionConfig, GrpoConfig, KlConfig
+from conf.algorithms import AlgorithmConfig, CorrectionConfig, GrpoConfig
+from conf.load import load_run_config
 from conf.machine import ModelConfig
 from conf.schema import LearnerConfig
-from learner.types import ScoringRequest, TrainingBatch, TrainingSample
+from learner.types import Outcome, ScoringRequest, TrainingBatch, TrainingSample
 from rollout.families import build_family
 from rollout.families.base import Family
 from rollout.families.tiny_qwen_vl import TinyModelSize, create_tiny_qwen_vl
@@ -17,6 +20,10 @@ from rollout.types import Completion, Demonstration, Media, Message, Opinion, Pr
 
 COMPLETION_LENGTHS = (5, 3, 7, 2, 6, 4, 1, 5)
 ADVANTAGES = (0.5, -0.5, -0.2, 0.2, 0.0, 0.25, -0.6, 0.35)
+
+Changes = dict[str, Any]
+UNCORRECTED: dict[str, Changes] = {"correction": {"weight": "none", "sequence_mask": "none", "token_veto": 0.0}}
+"""No correction of any kind, for ``make_config``."""
 
 
 def make_model(folder: Path) -> None:
@@ -40,8 +47,10 @@ def make_family(folder: str) -> Family:
 
 
 def make_correction(*, enabled: bool = True, low: float = 0.5, high: float = 2.0) -> CorrectionConfig:
-    """Cap 2, veto 1e-4, and a sequence mask wide enough to keep most completions."""
-    return CorrectionConfig(enabled=enabled, token_cap=2.0, sequence_low=low, sequence_high=high, token_veto=1e-4)
+    """Token weights cut at 2, veto 1e-4, and a geometric sequence mask wide enough to keep most completions."""
+    changes: Changes = {} if enabled else UNCORRECTED["correction"]
+    bounds = {"sequence_low": low, "sequence_high": high}
+    return make_config("grpo", correction={**bounds, **changes}).correction
 
 
 def make_grpo(
@@ -52,18 +61,33 @@ def make_grpo(
     kl_coefficient: float = 0.0,
     scale_by_std: bool = False,
 ) -> GrpoConfig:
-    """The default algorithm: clip 0.2/0.28, dual clip 3."""
-    return GrpoConfig(
-        kind="grpo",
+    """GRPO with clip 0.2/0.28 and dual clip 3."""
+    config = make_config(
+        "grpo",
         scale_by_std=scale_by_std,
-        clip_low=0.2,
         clip_high=clip_high,
-        dual_clip=3.0,
         max_log_ratio=20.0,
         num_updates=num_updates,
-        correction=make_correction() if correction is None else correction,
-        kl=KlConfig(coefficient=kl_coefficient),
+        correction=(make_correction() if correction is None else correction).model_dump(),
+        kl={"coefficient": kl_coefficient},
     )
+    assert isinstance(config, GrpoConfig)
+    return config
+
+
+def make_config(kind: str, **changes: Any) -> AlgorithmConfig:
+    """The shipped settings of an algorithm with some of them changed, sections key by key."""
+    shipped = shipped_config(kind)
+    values = shipped.model_dump()
+    for name, value in changes.items():
+        values[name] = {**values[name], **value} if isinstance(value, dict) else value
+    return type(shipped).model_validate(values)
+
+
+@cache
+def shipped_config(kind: str) -> AlgorithmConfig:
+    """What ``algorithm=KIND`` stands for."""
+    return load_run_config([f"algorithm={kind}"]).algorithm
 
 
 def make_learner(
@@ -130,12 +154,14 @@ def make_batch(family: Family, *, logprobs: list[np.ndarray[tuple[int], np.dtype
                 finish_reason="stop",
                 policy_version=0,
             ),
-            advantage=advantage,
-            group_index=index // 4,
+            outcome=Outcome(
+                reward=advantage, parts={"term": advantage}, group_index=index // 4, num_tokens=len(request.token_ids)
+            ),
+            advantages_T=np.full(len(request.token_ids), advantage),
         )
         for index, (request, own, advantage) in enumerate(zip(make_requests(), logprobs, ADVANTAGES, strict=True))
     ]
-    return TrainingBatch(samples=tuple(samples), num_without_reward=0)
+    return TrainingBatch(samples=tuple(samples), num_without_reward=0, max_tokens=8)
 
 
 def make_demonstrations() -> list[Demonstration]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from learner.loss import PolicyTokens
+from learner.types import Outcome
 
 FILE = Path(__file__).parents[2] / "../shared/data/peer_goldens/policy_losses.json"
 
@@ -37,6 +38,17 @@ def golden_tokens(*, dtype: torch.dtype = torch.float32) -> PolicyTokens:
         engine_BT=golden_input("rollout", dtype=dtype),
         reference_BT=golden_input("ref", dtype=dtype),
         entropy_BT=torch.zeros_like(current_BT),
-        advantages_B=golden_input("adv", dtype=dtype),
+        advantages_BT=golden_input("adv", dtype=dtype)[:, None].expand_as(current_BT),
         mask_BT=golden_input("mask") > 0,
     )
+
+
+def golden_outcomes() -> list[Outcome]:
+    """Rewards, groups and lengths of the fixed input."""
+    inputs = golden()["inputs"]
+    lengths = golden_input("mask").sum(1).int().tolist()
+    names = sorted(set(inputs["groups"]))
+    return [
+        Outcome(reward=reward, parts={}, group_index=names.index(group), num_tokens=length)
+        for reward, group, length in zip(inputs["rewards"], inputs["groups"], lengths, strict=True)
+    ]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from conf.algorithms import GrpoConfig
+from conf.algorithms import AlgorithmConfig
 from conf.schema import LearnerConfig
 from learner.types import Rendezvous, ScoringRequest, TrainerScore, TrainingBatch
 from learner.worker import LearnerWorker
@@ -34,7 +34,7 @@ class Outcome:
     metrics: dict[str, float]
 
 
-def make_worker(place: Rendezvous, folder: str, learner: LearnerConfig, algorithm: GrpoConfig) -> LearnerWorker:
+def make_worker(place: Rendezvous, folder: str, learner: LearnerConfig, algorithm: AlgorithmConfig) -> LearnerWorker:
     """A worker on this rank."""
     return LearnerWorker(
         place, model_folder=folder, family_factory=make_family, learner=learner, algorithm=algorithm, seed=0
@@ -61,7 +61,7 @@ def parameters_of(worker: LearnerWorker) -> dict[str, Vector]:
     return collector.tensors
 
 
-def score(place: Rendezvous, *, folder: str, learner: LearnerConfig, algorithm: GrpoConfig) -> list[TrainerScore]:
+def score(place: Rendezvous, *, folder: str, learner: LearnerConfig, algorithm: AlgorithmConfig) -> list[TrainerScore]:
     """Trainer's view of ``make_requests``."""
     worker = make_worker(place, folder, learner, algorithm)
     scores = worker.completion_logprobs(make_requests())
@@ -74,7 +74,7 @@ def policy_steps(
     *,
     folder: str,
     learner: LearnerConfig,
-    algorithm: GrpoConfig,
+    algorithm: AlgorithmConfig,
     batch: TrainingBatch,
     num_steps: int = 3,
     scores_between: bool = False,

@@ -5,14 +5,25 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from learner.advantage import Floats, center, over_rewarded, scale_by_std
+from learner.advantage import (
+    Floats,
+    center,
+    is_plausible,
+    leave_one_out,
+    moments,
+    over_rewarded,
+    overlong_penalty,
+    returns_to_go,
+    scale_by_std,
+    spread,
+)
 
 
 def test_centred_rewards_add_up_to_zero() -> None:
     assert center(np.array([1.0, 2.0, 6.0])).tolist() == [-2.0, -1.0, 3.0]
 
 
-@pytest.mark.parametrize("credit", [center, scale_by_std])
+@pytest.mark.parametrize("credit", [center, scale_by_std, leave_one_out])
 def test_equal_rewards_are_worth_exactly_nothing(credit: Callable[[Floats], Floats]) -> None:
     # The mean of seven times 0.1 is not 0.1 in floating point.
     assert not credit(np.full(7, 0.1)).any()
@@ -46,3 +57,58 @@ def test_fewer_than_two_rewards_are_worth_nothing(totals: list[float | None]) ->
 def test_a_reward_that_is_not_a_number_is_refused() -> None:
     with pytest.raises(ValueError, match="finite"):
         over_rewarded([1.0, float("nan")], credit=center)
+
+
+def test_the_baseline_of_a_reward_is_the_mean_of_the_others() -> None:
+    # 1 - (2 + 6) / 2, 2 - (1 + 6) / 2, 6 - (1 + 2) / 2
+    np.testing.assert_allclose(leave_one_out(np.array([1.0, 2.0, 6.0])), [-3.0, -1.5, 4.5])
+
+
+@pytest.mark.parametrize(
+    ("num_tokens", "expected"), [(1, 0.0), (80, 0.0), (85, -0.25), (90, -0.5), (100, -1.0), (120, -1.0)]
+)
+def test_the_last_fifth_of_the_length_costs_up_to_one(num_tokens: int, expected: float) -> None:
+    assert overlong_penalty(num_tokens, max_tokens=100, share=0.2) == pytest.approx(expected)
+
+
+def test_the_published_length_limit() -> None:
+    # DAPO: 4,096 of 20,480 tokens; 18,432 is half way.
+    assert overlong_penalty(18432, max_tokens=20480, share=0.2) == pytest.approx(-0.5)
+
+
+@pytest.mark.parametrize(
+    ("totals", "expected"), [([1.0, 1.0], 0.0), ([0.25, None, 1.0], 0.75), ([None, 2.0], 0.0), ([None, None], 0.0)]
+)
+def test_the_spread_is_that_of_the_rewards_there_are(totals: list[float | None], expected: float) -> None:
+    assert spread(totals) == expected
+
+
+def test_a_return_is_the_reward_less_the_penalties_still_to_come() -> None:
+    # stable_reinforce 1.6, first completion: reward 2, KL .2, -.1, .05 at 1e-3.
+    returns_T = returns_to_go(2.0, 1e-3 * np.array([0.2, -0.1, 0.05]))
+    np.testing.assert_allclose(returns_T, [1.99985, 2.00005, 1.99995], rtol=1e-12)
+
+
+def test_moments_are_those_of_the_population_by_weight() -> None:
+    found = moments(np.array([1.0, 2.0, 5.0]), np.array([2.0, 1.0, 1.0]))
+    assert (found.mean, found.variance) == pytest.approx((2.25, (2 * 1.25**2 + 0.25**2 + 2.75**2) / 4))
+
+
+def test_a_mean_far_from_zero_costs_no_digits() -> None:
+    values = np.array([1.0, 2.0, 5.0])
+    assert moments(values + 1e8, np.ones(3)).variance == pytest.approx(moments(values, np.ones(3)).variance, rel=1e-7)
+
+
+def test_equal_values_have_finite_z() -> None:
+    values = np.full(5, 0.1)
+    assert np.abs(moments(values, np.ones(5)).z_scores(values)).max() < 1e-11
+
+
+def test_the_moments_of_nothing_are_refused() -> None:
+    with pytest.raises(ValueError, match="moments of nothing"):
+        moments(np.zeros(2), np.zeros(2))
+
+
+def test_only_finite_numbers_up_to_ten_are_plausible() -> None:
+    z = np.array([0.0, 10.0, -10.1, np.nan, np.inf, -np.inf])
+    assert is_plausible(z).tolist() == [True, True, False, False, False, False]

@@ -2,14 +2,30 @@
 
 import subprocess
 import sys
-from typing import get_args
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from conf.algorithms import GrpoConfig
-from learner.algorithms import ALGORITHMS, build_algorithm
-from tests.builders import make_scored_group
-from tests.learner.builders import make_grpo
+from conf.algorithms import AlgorithmConfig
+from learner.algorithms import build_algorithm
+from learner.algorithms.base import RunFacts
+from learner.types import TrainingBatch
+from rewards.types import Reward, ScoredGroup
+from tests.builders import make_completion, make_group, make_scored_group
+from tests.learner.builders import make_config, make_grpo
+
+FACTS = RunFacts(max_tokens=100, term_weights={"term": 1.0})
+
+
+def worth(batch: TrainingBatch) -> list[float]:
+    """The advantage of each completion's first token."""
+    return [float(sample.advantages_T[0]) for sample in batch.samples]
+
+
+def build(kind: str, scored: list[ScoredGroup], **changes: Any) -> TrainingBatch:
+    """A batch of an algorithm that knows the run."""
+    return build_algorithm(make_config(kind, **changes), facts=FACTS).build_batch(scored)
 
 
 def test_building_batches_does_not_import_torch() -> None:
@@ -17,25 +33,21 @@ def test_building_batches_does_not_import_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_every_algorithm_has_a_section_in_the_schema() -> None:
-    assert list(ALGORITHMS) == list(get_args(GrpoConfig.model_fields["kind"].annotation))
-
-
 def test_advantages_are_centred_group_by_group() -> None:
     scored = [make_scored_group([1.0, 3.0]), make_scored_group([10.0, 14.0])]
     batch = build_algorithm(make_grpo()).build_batch(scored)
-    assert [sample.advantage for sample in batch.samples] == [-1.0, 1.0, -2.0, 2.0]
+    assert worth(batch) == [-1.0, 1.0, -2.0, 2.0]
 
 
 def test_advantages_are_scaled_when_asked() -> None:
     batch = build_algorithm(make_grpo(scale_by_std=True)).build_batch([make_scored_group([1.0, 3.0])])
     # The unbiased standard deviation of 1 and 3 is the square root of 2.
-    assert batch.samples[1].advantage == pytest.approx(1.0 / (2.0**0.5 + 1e-4))
+    assert worth(batch)[1] == pytest.approx(1.0 / (2.0**0.5 + 1e-4))
 
 
 def test_completions_know_their_group() -> None:
     batch = build_algorithm(make_grpo()).build_batch([make_scored_group([1.0, 3.0]), make_scored_group([0.0])])
-    assert [sample.group_index for sample in batch.samples] == [0, 0, 1]
+    assert [sample.outcome.group_index for sample in batch.samples] == [0, 0, 1]
 
 
 def test_completions_without_reward_are_counted() -> None:
@@ -46,3 +58,89 @@ def test_completions_without_reward_are_counted() -> None:
 def test_a_reference_is_needed_only_for_a_penalty() -> None:
     needs = [build_algorithm(make_grpo(kl_coefficient=beta)).needs_reference for beta in (0.0, 0.01)]
     assert needs == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        # Rewards 0, 3 and 6, 6: centred -1.5, 1.5, 0, 0, of standard deviation 1.0607 over the batch.
+        ("dr_grpo", [-1.5, 1.5, 0.0, 0.0]),
+        ("dppo_tv", [-1.5, 1.5, 0.0, 0.0]),
+        ("rloo", [-3.0, 3.0, 0.0, 0.0]),
+        ("reinforce_pp_baseline", [-1.414214, 1.414214, 0.0, 0.0]),
+        # Around their mean 3.75, over 2.4875.
+        ("reinforce_pp", [-1.507557, -0.301511, 0.904534, 0.904534]),
+        ("stable_reinforce", [-1.507557, -0.301511, 0.904534, 0.904534]),
+        # Scaled to -.7071, .7071, 0, 0, then over their deviation of a half.
+        ("gdpo", [-1.414214, 1.414214, 0.0, 0.0]),
+        ("grpo", [-0.707073, 0.707073, 0.0, 0.0]),
+    ],
+)
+def test_the_credit_of_two_groups(kind: str, expected: list[float]) -> None:
+    group = make_group(["ab", "cd"])
+    scored = [make_scored_group(totals, group=group) for totals in ([0.0, 3.0], [6.0, 6.0])]
+    assert worth(build(kind, scored)) == pytest.approx(expected, abs=2e-6)
+
+
+def of_lengths(sizes: list[int], totals: list[float | None]) -> ScoredGroup:
+    """A group of completions of given lengths."""
+    texts = make_group(["x"] * len(sizes))
+    completions = tuple(make_completion("x", num_tokens=size) for size in sizes)
+    return make_scored_group(totals, group=replace(texts, completions=completions))
+
+
+def test_the_last_share_of_the_length_costs_reward() -> None:
+    # 90 of 100 tokens with a share of 0.2 is half way down: -0.5; the truncated one loses 1.
+    scored = [of_lengths([10, 90, 100], [1.0, 1.0, 1.0])]
+    batch = build("dr_grpo", scored, overlong_share=0.2)
+    assert [sample.outcome.reward for sample in batch.samples] == [1.0, 0.5, 0.0]
+    assert worth(batch) == [0.5, 0.0, -0.5]
+    assert batch.metrics["learner/overlong/penalty_mean"] == -0.5
+
+
+def test_a_completion_nobody_rewarded_is_not_charged_for_its_length() -> None:
+    batch = build("dapo", [of_lengths([10, 100], [1.0, None])])
+    assert [sample.outcome.reward for sample in batch.samples] == [1.0, None]
+
+
+def test_length_does_not_make_a_group_informative() -> None:
+    algorithm = build_algorithm(make_config("dapo"), facts=FACTS)
+    assert not algorithm.is_informative(of_lengths([10, 100], [1.0, 1.0]))
+
+
+def test_terms_that_cancel_in_the_sum_are_informative_to_gdpo() -> None:
+    config: AlgorithmConfig = make_config("gdpo")
+    facts = RunFacts(max_tokens=100, term_weights={"a": 1.0, "b": 1.0})
+    rewards = (Reward(total=1.0, parts={"a": 1.0, "b": 0.0}), Reward(total=1.0, parts={"a": 0.0, "b": 1.0}))
+    scored = replace(make_scored_group([1.0, 1.0]), rewards=rewards)
+    assert build_algorithm(config, facts=facts).is_informative(scored)
+
+
+@pytest.mark.parametrize(("kind", "changes"), [("gdpo", {}), ("dapo", {})])
+def test_batches_that_depend_on_the_run_need_its_facts(kind: str, changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"algorithm={kind} builds batches of this run only with its RunFacts"):
+        build_algorithm(make_config(kind, **changes)).build_batch([make_scored_group([0.0, 1.0])])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_updates": 2},
+        {"num_minibatches": 2},
+        {"scale_by_std": False, "kl": {"coefficient": 0.1, "estimator": "k1", "placement": "reward"}},
+    ],
+)
+def test_old_log_probs_are_recomputed_where_they_are_read(changes: dict[str, Any]) -> None:
+    assert build_algorithm(make_config("grpo", **changes)).needs_old_logprobs
+
+
+@pytest.mark.parametrize("changes", [{}, {"num_minibatches": 2, "anchor": "engine"}, {"kl": {"coefficient": 0.1}}])
+def test_old_log_probs_that_nothing_reads_cost_no_pass(changes: dict[str, Any]) -> None:
+    assert not build_algorithm(make_config("grpo", **changes)).needs_old_logprobs
+
+
+def test_without_credit_a_charged_reward_is_a_gradient_only_where_nothing_divides_by_its_noise() -> None:
+    charged = {"coefficient": 0.1, "estimator": "k1", "placement": "reward"}
+    scored = [make_scored_group([1.0, 1.0])]
+    assert build("rloo", scored, kl=charged).has_gradient
+    assert not build("stable_reinforce", scored, kl=charged).has_gradient

@@ -1,12 +1,15 @@
 """Which completion goes where."""
 
+from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
 import pytest
 
+from conf.algorithms import Aggregation
 from learner.advantage import center
-from learner.batching import assemble, plan
+from learner.batching import assemble, loss_weights, minibatches, plan
+from learner.types import Outcome
 from tests.builders import make_group, make_scored_group
 
 LENGTHS = [5, 90, 17, 33, 8, 8, 61, 2, 40, 11, 29]
@@ -58,3 +61,90 @@ def test_completions_without_credit_stay_in_the_batch() -> None:
     scored = [make_scored_group([1.0, 1.0], group=make_group(["ab", "cdef"]))]
     batch = assemble(scored, [center(np.array([1.0, 1.0]))])
     assert (batch.num_loss_tokens, batch.has_credit) == (6, False)
+
+
+def test_an_advantage_per_completion_holds_for_each_of_its_tokens() -> None:
+    scored = [make_scored_group([1.0, 3.0], group=make_group(["ab", "cde"]))]
+    batch = assemble(scored, [np.array([-1.0, 1.0])])
+    assert [sample.advantages_T.tolist() for sample in batch.samples] == [[-1.0, -1.0], [1.0, 1.0, 1.0]]
+
+
+def test_advantages_per_token_are_kept() -> None:
+    scored = [make_scored_group([1.0], group=make_group(["ab"]))]
+    assert assemble(scored, [[np.array([0.5, 0.25])]]).samples[0].advantages_T.tolist() == [0.5, 0.25]
+
+
+def test_advantages_of_another_length_than_the_completion_are_refused() -> None:
+    scored = [make_scored_group([1.0], group=make_group(["abc"]))]
+    with pytest.raises(ValueError, match="broadcast"):
+        assemble(scored, [[np.array([0.5, 0.25])]])
+
+
+def make_outcomes(lengths: Sequence[int], groups: Sequence[int]) -> list[Outcome]:
+    """Completions that earned nothing."""
+    pairs = zip(lengths, groups, strict=True)
+    return [Outcome(reward=0.0, parts={}, group_index=group, num_tokens=length) for length, group in pairs]
+
+
+FOUR = make_outcomes([1, 3, 4, 2], [0, 0, 1, 1])
+
+
+def test_a_token_mean_weighs_all_tokens_alike() -> None:
+    assert loss_weights(FOUR, aggregation="token_mean", max_tokens=None).tolist() == [0.1] * 4
+
+
+def test_a_mean_of_token_means_weighs_all_completions_alike() -> None:
+    weights = loss_weights(FOUR, aggregation="seq_mean_token_mean", max_tokens=None)
+    np.testing.assert_allclose(weights, [1 / 4, 1 / 12, 1 / 16, 1 / 8])
+
+
+def test_a_constant_length_divides_token_sums() -> None:
+    assert loss_weights(FOUR, aggregation="seq_mean_token_sum_norm", max_tokens=5).tolist() == [1 / 20] * 4
+
+
+def test_a_prompt_mean_weighs_all_prompts_alike() -> None:
+    weights = loss_weights(FOUR, aggregation="prompt_mean", max_tokens=None)
+    np.testing.assert_allclose(weights, [1 / 8, 1 / 8, 1 / 12, 1 / 12])
+
+
+@pytest.mark.parametrize("aggregation", ["token_mean", "seq_mean_token_mean", "prompt_mean"])
+def test_the_weights_of_all_tokens_add_up_to_one(aggregation: Aggregation) -> None:
+    weights = loss_weights(FOUR, aggregation=aggregation, max_tokens=None)
+    assert sum(weight * one.num_tokens for weight, one in zip(weights, FOUR, strict=True)) == pytest.approx(1.0)
+
+
+def test_a_constant_length_must_be_known() -> None:
+    with pytest.raises(ValueError, match="max_tokens"):
+        loss_weights(FOUR, aggregation="seq_mean_token_sum_norm", max_tokens=None)
+
+
+MANY = make_outcomes([1] * 24, [index // 3 for index in range(24)])
+
+
+@pytest.mark.parametrize("num_minibatches", [1, 2, 4, 8])
+def test_every_completion_is_in_one_minibatch(num_minibatches: int) -> None:
+    dealt = minibatches(MANY, num_minibatches=num_minibatches, seed=0, step=0)
+    assert sorted(chain.from_iterable(dealt)) == list(range(24))
+    assert {len(part) for part in dealt} == {24 // num_minibatches}
+
+
+def test_siblings_stay_together() -> None:
+    for part in minibatches(MANY, num_minibatches=4, seed=0, step=0):
+        assert all(part.count(index - index % 3 + other) for index in part for other in range(3))
+
+
+def test_minibatches_repeat_with_seed_and_step_and_change_with_either() -> None:
+    def dealt(seed: int, step: int) -> tuple[tuple[int, ...], ...]:
+        return minibatches(MANY, num_minibatches=4, seed=seed, step=step)
+
+    assert dealt(3, 5) == dealt(3, 5)
+    assert len({dealt(3, 5), dealt(3, 6), dealt(4, 5)}) == 3
+
+
+def test_a_single_minibatch_keeps_the_order() -> None:
+    assert minibatches(MANY, num_minibatches=1, seed=1, step=1) == (tuple(range(24)),)
+
+
+def test_more_minibatches_than_groups_are_refused() -> None:
+    with pytest.raises(ValueError, match="num_minibatches=9 needs as many groups or more, step=7 has 8"):
+        minibatches(MANY, num_minibatches=9, seed=0, step=7)

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conf.algorithms import AlgorithmConfig
 from learner.types import TrainingBatch
 from tests.learner import scenarios
-from tests.learner.builders import make_grpo, make_learner
+from tests.learner.builders import make_config, make_grpo, make_learner
 from tests.learner.ranks import Ranks
 from tests.learner.scenarios import Outcome
 
@@ -23,13 +24,15 @@ def assert_same(found: Outcome, expected: Outcome) -> None:
         np.testing.assert_allclose(found.parameters[name], values, atol=TOLERANCE, err_msg=name)
 
 
-def run(ranks: Ranks, folder: str, batch: TrainingBatch, **layout: Any) -> list[Outcome]:
+def run(
+    ranks: Ranks, folder: str, batch: TrainingBatch, *, algorithm: AlgorithmConfig | None = None, **layout: Any
+) -> list[Outcome]:
     """Three steps in another layout."""
     return ranks.run(
         scenarios.policy_steps,
         folder=folder,
         learner=make_learner(**layout),
-        algorithm=make_grpo(),
+        algorithm=make_grpo() if algorithm is None else algorithm,
         batch=batch,
     )
 
@@ -68,7 +71,7 @@ def test_small_micro_batches_add_up_under_zero_on_two_ranks(
 def test_gradient_checkpointing_changes_nothing(
     zero_stage: int, one_rank: Ranks, model_folder: str, batch: TrainingBatch, plain_outcome: Outcome
 ) -> None:
-    layout = {"zero_stage": zero_stage, "gradient_checkpointing": True}
+    layout: dict[str, Any] = {"zero_stage": zero_stage, "gradient_checkpointing": True}
     assert_same(run(one_rank, model_folder, batch, **layout)[0], plain_outcome)
 
 
@@ -94,7 +97,7 @@ def test_a_batch_that_does_not_divide_learns_the_same_on_two_ranks(
     zero_stage: int, one_rank: Ranks, two_ranks: Ranks, model_folder: str, batch: TrainingBatch
 ) -> None:
     odd = TrainingBatch(samples=batch.samples[:7], num_without_reward=0)
-    layout = {"zero_stage": zero_stage, "micro_batch_size": 1}
+    layout: dict[str, Any] = {"zero_stage": zero_stage, "micro_batch_size": 1}
     (alone,) = run(one_rank, model_folder, odd, micro_batch_size=2)
     assert_same(run(two_ranks, model_folder, odd, world_size=2, **layout)[0], alone)
 
@@ -126,6 +129,42 @@ def test_permuting_the_batch_changes_nothing(
 ) -> None:
     turned = TrainingBatch(samples=batch.samples[::-1], num_without_reward=0)
     assert_same(run(one_rank, model_folder, turned)[0], plain_outcome)
+
+
+CHARGED = make_config(
+    "stable_reinforce",
+    num_updates=2,
+    correction={"sequence_low": 0.5, "sequence_high": 2.0},
+    kl={"coefficient": 0.3, "estimator": "k3", "placement": "reward"},
+)
+"""Two passes over two minibatches, the KL in the returns of each token."""
+
+WITH_BONUS = make_config(
+    "rloo",
+    aggregation="prompt_mean",
+    entropy_coefficient=0.1,
+    correction={"weight": "sequence", "sequence_mask": "none"},
+    kl={"coefficient": 0.1},
+)
+"""Everything that is differentiated beside the surrogate."""
+
+
+@pytest.mark.parametrize(("zero_stage", "micro_batch_size"), [(0, 2), (3, 1)])
+@pytest.mark.parametrize("algorithm", [CHARGED, WITH_BONUS], ids=["charged", "with_bonus"])
+def test_other_algorithms_learn_the_same_on_two_ranks(
+    algorithm: AlgorithmConfig,
+    zero_stage: int,
+    micro_batch_size: int,
+    one_rank: Ranks,
+    two_ranks: Ranks,
+    model_folder: str,
+    batch: TrainingBatch,
+) -> None:
+    (alone,) = run(one_rank, model_folder, batch, algorithm=algorithm, micro_batch_size=4)
+    layout: dict[str, Any] = {"zero_stage": zero_stage, "world_size": 2, "micro_batch_size": micro_batch_size}
+    for outcome in run(two_ranks, model_folder, batch, algorithm=algorithm, **layout):
+        assert_same(outcome, alone)
+        assert outcome.metrics == pytest.approx(alone.metrics, abs=1e-3, rel=1e-3)
 
 
 @pytest.mark.parametrize("zero_stage", [0, 3])

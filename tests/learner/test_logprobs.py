@@ -20,7 +20,9 @@ def full_logits(*, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     return torch.randn(2, 7, VOCABULARY, generator=generator, dtype=torch.float64).to(dtype)
 
 
-def scores(logits: torch.Tensor, *, banned: tuple[int, ...] = BANNED) -> CompletionScores:
+def scores(
+    logits: torch.Tensor, *, banned: tuple[int, ...] = BANNED, with_entropy_gradient: bool = False
+) -> CompletionScores:
     positions = logit_positions(NUM_PROMPT_TOKENS, COMPLETIONS)
     return completion_scores(
         logits[:, positions.start : positions.stop],
@@ -28,6 +30,7 @@ def scores(logits: torch.Tensor, *, banned: tuple[int, ...] = BANNED) -> Complet
         num_prompt_tokens=NUM_PROMPT_TOKENS,
         completions=COMPLETIONS,
         banned_token_ids=banned,
+        with_entropy_gradient=with_entropy_gradient,
     )
 
 
@@ -89,3 +92,23 @@ def test_what_stands_after_a_completion_does_not_matter() -> None:
 def test_an_empty_prompt_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one token"):
         logit_positions([0], [COMPLETIONS[0]])
+
+
+def test_the_entropy_has_a_gradient_only_when_asked() -> None:
+    logits = full_logits().requires_grad_()
+    assert not scores(logits).entropy_BT.requires_grad
+    assert scores(logits, with_entropy_gradient=True).entropy_BT.requires_grad
+
+
+def test_the_entropy_is_the_same_with_and_without_gradient() -> None:
+    logits = full_logits()
+    torch.testing.assert_close(scores(logits, with_entropy_gradient=True).entropy_BT, scores(logits).entropy_BT)
+
+
+def test_the_gradient_of_the_entropy_is_that_of_its_definition() -> None:
+    logits = full_logits(dtype=torch.float64).requires_grad_()
+    allowed = [token for token in range(VOCABULARY) if token not in BANNED]
+    plain = logits[0, 2:6][:, allowed].log_softmax(-1)
+    (expected,) = torch.autograd.grad(-(plain.exp() * plain).sum(), logits)
+    (found,) = torch.autograd.grad(scores(logits, with_entropy_gradient=True).entropy_BT[0].sum(), logits)
+    torch.testing.assert_close(found, expected)

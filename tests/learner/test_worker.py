@@ -10,7 +10,7 @@ import torch
 from learner.rows import Row, score_rows
 from learner.types import TrainingBatch
 from tests.learner import scenarios
-from tests.learner.builders import make_family, make_grpo, make_learner, make_requests
+from tests.learner.builders import make_config, make_family, make_grpo, make_learner, make_requests
 from tests.learner.ranks import Ranks
 
 BOTH_ENDS = pytest.mark.parametrize("zero_stage", [0, 3])
@@ -135,7 +135,50 @@ def test_several_updates_move_the_ratio_away_from_one(one_rank: Ranks, model_fol
         batch=batch,
         num_steps=1,
     )
-    assert outcome.metrics["policy/kl_old"] > 0.0
+    assert outcome.metrics["learner/policy/kl_old"] > 0.0
+
+
+def test_every_minibatch_is_an_optimizer_step(one_rank: Ranks, model_folder: str, batch: TrainingBatch) -> None:
+    (outcome,) = one_rank.run(
+        scenarios.policy_steps,
+        folder=model_folder,
+        learner=make_learner(),
+        algorithm=make_config("rloo", num_minibatches=2, num_updates=3),
+        batch=batch,
+        num_steps=1,
+    )
+    assert outcome.metrics["learner/num_optimizer_steps"] == 6.0
+
+
+def test_a_minibatch_without_credit_is_left_out(one_rank: Ranks, model_folder: str, batch: TrainingBatch) -> None:
+    samples = tuple(
+        replace(sample, advantages_T=sample.advantages_T * (sample.outcome.group_index == 0))
+        for sample in batch.samples
+    )
+    (outcome,) = one_rank.run(
+        scenarios.policy_steps,
+        folder=model_folder,
+        learner=make_learner(),
+        algorithm=make_config("rloo", num_minibatches=2),
+        batch=replace(batch, samples=samples),
+        num_steps=1,
+    )
+    assert outcome.metrics["learner/num_optimizer_steps"] == 1.0
+
+
+def test_an_entropy_bonus_raises_the_entropy(one_rank: Ranks, model_folder: str, batch: TrainingBatch) -> None:
+    entropies = [
+        one_rank.run(
+            scenarios.policy_steps,
+            folder=model_folder,
+            learner=make_learner(learning_rate=1e-2),
+            algorithm=make_config("rloo", entropy_coefficient=coefficient),
+            batch=replace(batch, has_penalty=True),
+            num_steps=4,
+        )[0].metrics["learner/policy/entropy"]
+        for coefficient in (0.0, 3.0)
+    ]
+    assert entropies[1] > entropies[0]
 
 
 def test_the_first_step_measures_no_distance_from_the_reference(
@@ -149,7 +192,7 @@ def test_the_first_step_measures_no_distance_from_the_reference(
             algorithm=make_grpo(kl_coefficient=0.1),
             batch=batch,
             num_steps=num_steps,
-        )[0].metrics["policy/kl_reference"]
+        )[0].metrics["learner/reference/kl"]
         for num_steps in (1, 2)
     ]
     assert distances[0] == pytest.approx(0.0, abs=1e-9)
@@ -160,7 +203,7 @@ def test_the_first_step_measures_no_distance_from_the_reference(
 def test_a_step_that_is_not_finite_names_phase_and_step(
     zero_stage: int, one_rank: Ranks, model_folder: str, batch: TrainingBatch
 ) -> None:
-    samples = tuple(replace(sample, advantage=float("inf")) for sample in batch.samples)
+    samples = tuple(replace(sample, advantages_T=np.full_like(sample.advantages_T, np.inf)) for sample in batch.samples)
     (said,) = one_rank.run(
         scenarios.failing_policy_step,
         folder=model_folder,
