@@ -4,9 +4,9 @@ Everything Arbiter needs of vLLM is here and in ``rollout/weights/vllm_*.py``, s
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +21,21 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.output_processor import RequestOutputCollector
 
 from conf.schema import SamplingConfig
-from rollout.families.base import EngineInput
+from rollout.families.base import EngineInput, VideoFrames
 from rollout.types import FinishReason
 from rollout.worker_types import EngineOptions
 
 T = TypeVar("T")
 
+OnEnd = Callable[[int, "EngineCompletion"], None]
+"""Told of each completion as it ends: the index of its request, and what was sampled."""
+
 BAN = -100.0
 """vLLM's strongest logit bias: e^-100 is nothing beside any other token."""
 HEALTH_CHECK_S = 1.0
 """How often a pending control call looks whether the engine's process still lives."""
+NO_INTERIM_OUTPUT = 1_000_000
+"""Tokens between two outputs of one sequence: after its first token, vLLM reports only its end."""
 CPU_BATCHED_TOKENS = 4096
 """Prompt tokens one CPU forward pass may hold."""
 
@@ -94,8 +99,9 @@ class VllmEngine:
         *,
         sampling: SamplingConfig,
         banned_token_ids: Sequence[int],
+        on_end: OnEnd | None = None,
     ) -> list[EngineOutput]:
-        """Complete a batch; outputs come in the order of ``requests``.
+        """Complete a batch; outputs come in the order of ``requests``, each completion at its end to ``on_end``.
 
         The scheduler is held until the whole batch has been handed over: otherwise the arrival times would
         decide which sequences share a forward pass, and rounding would differ from run to run.
@@ -118,7 +124,8 @@ class VllmEngine:
             ]
             await self._while_alive(self._engine.resume_generation())
         try:
-            return list(await asyncio.gather(*(_collect(stream, version) for stream in streams)))
+            collected = (_collect(stream, version, number, on_end) for number, stream in enumerate(streams))
+            return list(await asyncio.gather(*collected))
         finally:
             self._num_batches -= 1
 
@@ -147,14 +154,13 @@ class VllmEngine:
         self._admission.release()
 
     async def drop_caches(self) -> None:
-        """Forget keys and values, image embeddings and processed pixels.
+        """Forget keys and values and media embeddings.
 
-        vLLM finds image embeddings by the picture's hash, so they outlive the vision tower that made them.
+        vLLM finds embeddings by the hash of the pixels, so they outlive the vision tower that made them.
         """
         if not await self._while_alive(self._engine.reset_prefix_cache()):
             raise RuntimeError("vLLM could not drop its prefix cache: blocks are still in use")
         await self._while_alive(self._engine.reset_encoder_cache())
-        await self._while_alive(self._engine.reset_mm_cache())
 
     async def sleep(self) -> None:
         """Give weights and cache memory to a learner on the same GPU (level 1: weights wait in host memory)."""
@@ -186,11 +192,14 @@ def _engine_args(options: EngineOptions, processor_options: Mapping[str, int]) -
         # On CPU a request's own random generator cannot be wound back after a partial prefill, so prompts go whole.
         enable_chunked_prefill=None if options.on_gpu else False,
         max_num_batched_tokens=None if options.on_gpu else max(rollout.max_model_len, CPU_BATCHED_TOKENS),
-        limit_mm_per_prompt={"image": options.max_media_per_prompt, "video": 0},
+        limit_mm_per_prompt={"image": options.media_limits.images, "video": options.media_limits.videos},
         mm_processor_kwargs=dict(processor_options),
+        # Would hand the processor the videos it has not seen yet, with the times of all of them.
+        mm_processor_cache_gb=0,
         logprobs_mode="processed_logprobs",
         enable_sleep_mode=options.shares_gpu,
         weight_transfer_config=WeightTransferConfig(backend=options.transfer_backend),
+        stream_interval=NO_INTERIM_OUTPUT,
         disable_log_stats=True,
         use_tqdm_on_load=False,
     )
@@ -207,35 +216,65 @@ def _sampling_params(
         max_tokens=sampling.max_tokens,
         logprobs=0,  # the sampled token's own
         logit_bias=dict.fromkeys(banned_token_ids, BAN),
-        output_kind=RequestOutputKind.FINAL_ONLY,
+        output_kind=RequestOutputKind.DELTA,
     )
 
 
 def _engine_prompt(prompt: EngineInput) -> TextPrompt:
-    if not prompt.images:
-        return TextPrompt(prompt=prompt.text)
-    return TextPrompt(prompt=prompt.text, multi_modal_data={"image": list(prompt.images)})
+    media: dict[str, list[Any]] = {}
+    if prompt.images:
+        media["image"] = list(prompt.images)
+    if not prompt.videos:
+        return TextPrompt(prompt=prompt.text, multi_modal_data=media)
+    media["video"] = [video.frames_THW3 for video in prompt.videos]
+    # Given beside the frames, the times would be dropped for a Qwen2.5-VL.
+    options = {"video_metadata": [_times(video) for video in prompt.videos], "do_sample_frames": False}
+    return TextPrompt(prompt=prompt.text, multi_modal_data=media, mm_processor_kwargs=options)
 
 
-async def _collect(stream: RequestOutputCollector, policy_version: int) -> EngineOutput:
-    output = await stream.get()
-    if not isinstance(output, RequestOutput) or output.prompt_token_ids is None:
-        raise TypeError(f"expected sampled text from vLLM, got {type(output).__name__}")
+def _times(video: VideoFrames) -> dict[str, object]:
+    """Says that every frame is to be shown, and how far apart in time they are."""
+    num_frames = len(video.frames_THW3)
+    return {"fps": video.fps, "total_num_frames": num_frames, "frames_indices": list(range(num_frames))}
+
+
+async def _collect(
+    stream: RequestOutputCollector, policy_version: int, number: int, on_end: OnEnd | None
+) -> EngineOutput:
+    """Put the pieces of each sequence together until the request has ended."""
+    pieces: dict[int, list[CompletionOutput]] = {}
+    completions: dict[int, EngineCompletion] = {}
+    is_finished = False
+    while not is_finished:
+        output = await stream.get()
+        if not isinstance(output, RequestOutput) or output.prompt_token_ids is None:
+            raise TypeError(f"expected sampled text from vLLM, got {type(output).__name__}")
+        is_finished = output.finished
+        for piece in output.outputs:
+            pieces.setdefault(piece.index, []).append(piece)
+            if piece.finish_reason is not None:
+                completions[piece.index] = _completion(pieces.pop(piece.index))
+                if on_end is not None:
+                    on_end(number, completions[piece.index])
     return EngineOutput(
         prompt_token_ids=np.array(output.prompt_token_ids, dtype=np.int32),
-        completions=tuple(_completion(one) for one in sorted(output.outputs, key=lambda one: one.index)),
+        completions=tuple(completions[index] for index in sorted(completions)),
         policy_version=policy_version,
     )
 
 
-def _completion(output: CompletionOutput) -> EngineCompletion:
-    if output.logprobs is None:
-        raise TypeError("vLLM returned no log-probs although they were asked for")
-    logprobs = [at[token].logprob for token, at in zip(output.token_ids, output.logprobs, strict=True) if at]
+def _completion(pieces: Sequence[CompletionOutput]) -> EngineCompletion:
+    token_ids: list[int] = []
+    logprobs: list[float] = []
+    for piece in pieces:
+        if piece.logprobs is None:
+            raise TypeError("vLLM returned no log-probs although they were asked for")
+        token_ids += piece.token_ids
+        logprobs += [at[token].logprob for token, at in zip(piece.token_ids, piece.logprobs, strict=True) if at]
     return EngineCompletion(
-        token_ids=np.array(output.token_ids, dtype=np.int32),
+        token_ids=np.array(token_ids, dtype=np.int32),
         logprobs=np.array(logprobs, dtype=np.float32),
-        finish_reason=_FINISH_REASONS[str(output.finish_reason)],
+        finish_reason=_FINISH_REASONS[str(pieces[-1].finish_reason)],
     )
 
 

@@ -45,9 +45,9 @@ def load_image(media: Media) -> Image.Image:
         ValueError: The file is missing, truncated, corrupt, of an undeclared range, or longer than 200 times
             its width. The message names the file and the reason.
     """
-    picture = _flatten(_decode(media), name=media.name)
-    _check_aspect(picture.size, name=media.name)
-    return _enlarge_if_tiny(picture)
+    if media.kind != "image":
+        raise ValueError(f"{media.name} is a video; its frames are read by rollout/videos.py")
+    return fit_for_training(_flatten(_decode(media), name=media.name), name=media.name)
 
 
 def inspect_image(media: Media) -> tuple[int, int]:
@@ -57,6 +57,21 @@ def inspect_image(media: Media) -> tuple[int, int]:
         ValueError: As ``load_image``.
     """
     return load_image(media).size
+
+
+def fit_for_training(picture: Image.Image, *, name: str) -> Image.Image:
+    """The RGB picture with both sides at least 28 px.
+
+    Raises:
+        ValueError: It is longer than 200 times its width.
+    """
+    if max(picture.size) > MAX_ASPECT_RATIO * min(picture.size):
+        width, height = picture.size
+        raise ValueError(
+            f"picture {name}: {width}x{height} px is longer than {MAX_ASPECT_RATIO} times its other side; "
+            "crop it or leave it out"
+        )
+    return _enlarge_if_tiny(picture)
 
 
 def _decode(media: Media) -> Image.Image:
@@ -102,14 +117,6 @@ def _from_16_bits(picture: Image.Image, *, name: str) -> Image.Image:
     if isinstance(transparent, int):
         grey_HW = np.where(grey_HW == transparent, 65535, grey_HW)
     return Image.fromarray(((grey_HW + 128) // 257).astype(np.uint8)).convert("RGB")
-
-
-def _check_aspect(size: tuple[int, int], *, name: str) -> None:
-    if max(size) > MAX_ASPECT_RATIO * min(size):
-        raise ValueError(
-            f"picture {name}: {size[0]}x{size[1]} px is longer than {MAX_ASPECT_RATIO} times its other side; "
-            "crop it or leave it out"
-        )
 
 
 def _enlarge_if_tiny(picture: Image.Image) -> Image.Image:

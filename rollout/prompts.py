@@ -75,12 +75,18 @@ class PromptStream:
     """The prompts of each RL step."""
 
     def __init__(self, dataset: Dataset, *, prompts_per_step: int, seed: int) -> None:
-        self._dataset = dataset
+        self._dataset, self._seed = dataset, seed
         self._order = EpochOrder(len(dataset), per_step=prompts_per_step, seed=seed)
 
     def batch(self, step: int) -> list[Prompt]:
         """``prompts_per_step`` different prompts; equal calls give equal prompts."""
         return [self._dataset.prompt(index) for index in self._order.indices(step)]
+
+    def more(self, step: int, *, round_number: int, num_prompts: int) -> list[Prompt]:
+        """Prompts in place of some of the step's, drawn from the whole data set; other ones every round."""
+        rng = np.random.default_rng((self._seed, step, round_number))
+        drawn = rng.choice(len(self._dataset), size=num_prompts, replace=num_prompts > len(self._dataset))
+        return [self._dataset.prompt(int(index)) for index in drawn]
 
 
 class DemonstrationStream:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "abort"]
+Choice = Literal[1, 2]
+"""Which of two answers, counted as they are shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,20 +26,37 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Media:
-    """One picture of a prompt: a file, or the encoded bytes of one (exactly one of the two)."""
+    """One picture or video of a prompt: a file, the encoded bytes of a picture, or a video's frames as picture files
+    (exactly one of the three)."""
 
-    kind: Literal["image"]
+    kind: Literal["image", "video"]
     path: str | None = None
     data: bytes | None = None
     """An encoded image file (PNG, JPEG, ...), for pictures made on the fly."""
+    frames: tuple[str, ...] = ()
+    """Picture files of a video, in order of time: those that are shown."""
+    indices: tuple[int, ...] = ()
+    """Which frames of a video file are shown, counted from 0."""
+    fps: float | None = None
+    """Frames shown per second of a video; says how far apart in time they are."""
+    max_pixels: int | None = None
+    """Frames of more pixels are reduced to this many; the model's own limit holds beside it."""
 
     def __post_init__(self) -> None:
-        if (self.path is None) == (self.data is None):
-            raise ValueError("a Media needs exactly one of path and data")
+        if sum((self.path is not None, self.data is not None, bool(self.frames))) != 1:
+            raise ValueError("a Media needs exactly one of path, data and frames")
+        if self.kind == "image" and (self.frames or self.indices or self.fps is not None):
+            raise ValueError("frames, indices and fps are for videos")
+        if self.kind == "video" and (self.data is not None or bool(self.indices) != (self.path is not None)):
+            raise ValueError("a video is frames, or a path with the indices of its frames")
+        if self.kind == "video" and (self.fps is None or self.fps <= 0):
+            raise ValueError(f"a video needs fps above 0, got {self.fps}")
 
     @property
     def name(self) -> str:
-        """What error messages call this picture."""
+        """What error messages call it."""
+        if self.frames:
+            return f"{self.frames[0]} and {len(self.frames) - 1} more frames"
         return self.path if self.path is not None else f"<{len(self.data or b'')} bytes>"
 
 
@@ -60,13 +79,26 @@ class Opinion:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Preference:
+    """Ground truth of a pairwise task: which of two answers to a question is the better one."""
+
+    better: Choice
+    pair_id: str
+    """The same for a pair and for its twin in the other order; with ``better`` it says which order this is."""
+    question: str
+    """What the two answers answer; a consistency judge reads it, the policy sees it in the messages."""
+    responses: tuple[str, str] | None = None
+    """The two answers in the order shown; None where the data gives the whole message only."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
     """One question to the policy, with what is needed to reward an answer."""
 
     prompt_id: str
     messages: tuple[Message, ...]
-    reference: Opinion
-    """Ground truth; never shown to the policy. A union once other tasks exist."""
+    reference: Opinion | Preference
+    """Ground truth; never shown to the policy."""
     source: str
     """Dataset name; metrics are split by it and comparisons stay inside it."""
     content_id: str
@@ -74,8 +106,37 @@ class Prompt:
     wants_thinking: bool = True
     """Whether the question asks for a think block before the answer; decides what counts as its format."""
 
+    @property
+    def opinion(self) -> Opinion:
+        """The ground truth of a scoring task.
+
+        Raises:
+            ValueError: The prompt is of another task.
+        """
+        if isinstance(self.reference, Opinion):
+            return self.reference
+        raise ValueError(f"prompt {self.prompt_id!r} of {self.source!r} compares two answers; it has no score")
+
+    @property
+    def preference(self) -> Preference:
+        """The ground truth of a pairwise task.
+
+        Raises:
+            ValueError: The prompt is of another task.
+        """
+        if isinstance(self.reference, Preference):
+            return self.reference
+        raise ValueError(f"prompt {self.prompt_id!r} of {self.source!r} asks for a score, not for a choice")
+
+    @property
+    def truth(self) -> str:
+        """The ground truth in words, for people: "opinion 3.250" or "response 2"."""
+        if isinstance(self.reference, Opinion):
+            return f"opinion {self.reference.score:.3f}"
+        return f"response {self.reference.better}"
+
     def media(self) -> Iterator[Media]:
-        """Yield the pictures of all messages in reading order."""
+        """Yield the pictures and videos of all messages in reading order."""
         for message in self.messages:
             yield from (part for part in message.content if isinstance(part, Media))
 

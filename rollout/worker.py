@@ -1,15 +1,19 @@
 """One engine and one family: prompts in, rollout groups out. A plain class; ``cluster`` makes it remote."""
 
+import asyncio
 import hashlib
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from conf.machine import ModelConfig
-from rollout.engine import EngineRequest, VllmEngine
+from rollout.engine import EngineCompletion, EngineRequest, OnEnd, VllmEngine
 from rollout.families import build_family
 from rollout.types import Completion, RolloutGroup
-from rollout.worker_types import EngineOptions, EngineView, GenerationOrder
+from rollout.worker_types import EndedText, EngineOptions, EngineView, GenerationOrder
+
+STREAM_INTERVAL_S = 0.05
+"""How often ended completions are passed on: often enough for a judge, seldom enough to cost nothing."""
 
 
 class RolloutWorker:
@@ -20,7 +24,7 @@ class RolloutWorker:
         self._engine = VllmEngine(options, processor_options=self._family.processor_options)
         self._request_numbers = itertools.count()
 
-    async def generate(self, order: GenerationOrder) -> list[RolloutGroup]:
+    async def generate(self, order: GenerationOrder, *, on_end: OnEnd | None = None) -> list[RolloutGroup]:
         """Return one group per prompt, in order, with the log-probs the engine sampled with."""
         started = time.perf_counter()
         requests = [
@@ -33,7 +37,7 @@ class RolloutWorker:
             for prompt in order.prompts
         ]
         outputs = await self._engine.generate(
-            requests, sampling=order.sampling, banned_token_ids=self._family.banned_token_ids
+            requests, sampling=order.sampling, banned_token_ids=self._family.banned_token_ids, on_end=on_end
         )
         seconds = time.perf_counter() - started
         return [
@@ -42,7 +46,7 @@ class RolloutWorker:
                 prompt_token_ids=output.prompt_token_ids,
                 completions=tuple(
                     Completion(
-                        text=self._family.decode(one.token_ids.tolist()),
+                        text=self._text(one),
                         token_ids=one.token_ids,
                         logprobs=one.logprobs,
                         finish_reason=one.finish_reason,
@@ -54,6 +58,27 @@ class RolloutWorker:
             )
             for prompt, output in zip(order.prompts, outputs, strict=True)
         ]
+
+    async def stream(self, order: GenerationOrder) -> AsyncIterator[list[EndedText] | list[RolloutGroup]]:
+        """Yield the texts of completions as they end, several at a time, and at last what ``generate`` returns."""
+        ended: asyncio.Queue[EndedText] = asyncio.Queue()
+
+        def on_end(prompt_index: int, one: EngineCompletion) -> None:
+            ended.put_nowait(EndedText(prompt_index=prompt_index, text=self._text(one)))
+
+        generating = asyncio.ensure_future(self.generate(order, on_end=on_end))
+        try:
+            while not generating.done():
+                await asyncio.wait({generating}, timeout=STREAM_INTERVAL_S)
+                texts = [ended.get_nowait() for _ in range(ended.qsize())]
+                if texts:
+                    yield texts
+            yield generating.result()
+        finally:
+            generating.cancel()
+
+    def _text(self, one: EngineCompletion) -> str:
+        return self._family.decode(one.token_ids.tolist())
 
     async def view(self, order: GenerationOrder) -> list[EngineView]:
         """Generate, and say how this side encodes each prompt."""

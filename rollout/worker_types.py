@@ -9,6 +9,14 @@ from rollout.types import Prompt, RolloutGroup
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MediaLimits:
+    """Most media of each kind in one prompt; an engine sets memory aside for them."""
+
+    images: int
+    videos: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EngineOptions:
     """What an engine is built from."""
 
@@ -16,8 +24,7 @@ class EngineOptions:
     """Model folder."""
     dtype: Literal["float32", "bfloat16"]
     rollout: RolloutConfig
-    max_media_per_prompt: int
-    """Most pictures in one prompt."""
+    media_limits: MediaLimits
     transfer_backend: Literal["gloo", "nccl", "ipc"]
     seed: int
     """Of the engine; every request brings its own."""
@@ -34,6 +41,15 @@ class EngineView:
     group: RolloutGroup
     media_grids: tuple[tuple[int, ...], ...]
     """Patches per picture (time, height, width) by the processor copy in the engine's process."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndedText:
+    """Text of a completion that ended while others of its batch are still being sampled."""
+
+    prompt_index: int
+    """Which prompt of the order it answers."""
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

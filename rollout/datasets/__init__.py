@@ -7,10 +7,14 @@ from conf.data import DataConfig
 from rollout.datasets.base import Data
 from rollout.datasets.opinion_score import build_opinion_score
 from rollout.datasets.photo_distortions import build_photo_distortions
+from rollout.datasets.photo_pairs import build_photo_pairs
+from rollout.datasets.preference_pairs import build_preference_pairs
 
 DATASETS: dict[str, Callable[[Any], Data]] = {
     "photo_distortions": build_photo_distortions,
+    "photo_pairs": build_photo_pairs,
     "opinion_score": build_opinion_score,
+    "preference_pairs": build_preference_pairs,
 }
 """``data.kind`` -> builder; each takes its own section of ``conf/data.py``."""
 

@@ -7,7 +7,7 @@ step, so a resumed run needs no data-loader state.
 from dataclasses import dataclass
 from typing import Protocol
 
-from conf.data import ScaleConfig
+from conf.data import DataConfig, OpinionScoreConfig, PhotoDistortionsConfig, ScaleConfig
 from rollout.types import Demonstration, Prompt, Scale
 
 
@@ -57,12 +57,23 @@ class Data:
     warm_up: Demonstrations | None
     """Dense targets that name what is wrong with a picture; None when the labels do not tell."""
     cold_start: Demonstrations | None
-    """The answer format, with scores that carry no information."""
+    """The answer format, with answers that carry no information, or with the reasoning of a teacher."""
+    max_images: int = 1
+    """Most pictures in one prompt."""
+    max_videos: int = 0
+    """Most videos in one prompt."""
 
 
 def declared_scale(config: ScaleConfig) -> Scale:
     """The scale a config section declares."""
     return Scale(minimum=config.minimum, maximum=config.maximum)
+
+
+def scale_of(config: DataConfig) -> Scale | None:
+    """The scale of a data set's opinion scores; None for one whose prompts ask for a choice."""
+    if isinstance(config, PhotoDistortionsConfig | OpinionScoreConfig):
+        return declared_scale(config.scale)
+    return None
 
 
 def check_index(index: int, *, size: int, name: str) -> None:

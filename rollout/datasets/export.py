@@ -1,4 +1,4 @@
-"""Prompts in, a folder out that ``opinion_score`` reads and that people can look at.
+"""Prompts in, a folder out that ``opinion_score`` or ``preference_pairs`` reads and that people can look at.
 
 {"train": Dataset, ...} --> FOLDER/images/train_000000.png ...  FOLDER/train.jsonl ...
 """
@@ -11,13 +11,15 @@ from pathlib import Path
 
 from rollout.datasets.base import Dataset
 from rollout.datasets.questions import rating_question
-from rollout.types import Prompt
+from rollout.types import Preference, Prompt
 
 IMAGES = "images"
 
 
 def write_folder(splits: Mapping[str, Dataset], *, folder: Path) -> None:
-    """Write every picture and one VisualQuality-R1 jsonl per split; the folder appears whole or not at all.
+    """Write every picture and one jsonl per split; the folder appears whole or not at all.
+
+    Scores are written in VisualQuality-R1's format, pairs in the plain one, each once however often it is asked.
 
     Raises:
         ValueError: The folder exists and is not empty, or a picture is not PNG bytes made on the fly.
@@ -45,8 +47,14 @@ def _write_split(dataset: Dataset, *, split: str, folder: Path) -> None:
 
 
 def _named_prompts(dataset: Dataset, *, split: str) -> Iterator[tuple[str, Prompt]]:
+    pairs = set[str]()
     for index in range(len(dataset)):
-        yield f"{split}_{index:06d}.png", dataset.prompt(index)
+        prompt = dataset.prompt(index)
+        if isinstance(prompt.reference, Preference):
+            if prompt.reference.pair_id in pairs:
+                continue
+            pairs.add(prompt.reference.pair_id)
+        yield f"{split}_{index:06d}.png", prompt
 
 
 def _png_bytes(prompt: Prompt) -> bytes:
@@ -57,12 +65,27 @@ def _png_bytes(prompt: Prompt) -> bytes:
 
 
 def _row(prompt: Prompt, *, image: str, number: int) -> dict[str, object]:
+    if isinstance(prompt.reference, Preference):
+        return _pair_row(prompt.reference, source=prompt.source, image=image)
     return {
         "id": number,
         "dataset_name": prompt.source,
         "image": [image],
         "conversations": [
-            {"from": "human", "value": rating_question(prompt.reference.scale)},
-            {"from": "gpt", "value": prompt.reference.score},
+            {"from": "human", "value": rating_question(prompt.opinion.scale)},
+            {"from": "gpt", "value": prompt.opinion.score},
         ],
+    }
+
+
+def _pair_row(pair: Preference, *, source: str, image: str) -> dict[str, object]:
+    if pair.responses is None:
+        raise ValueError(f"pair {pair.pair_id} has no two answers to write, only a whole message")
+    return {
+        "id": pair.pair_id,
+        "source": source,
+        "question": pair.question,
+        "responses": list(pair.responses),
+        "better": pair.better,
+        "image": image,
     }

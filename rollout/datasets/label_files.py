@@ -15,7 +15,7 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rollout.datasets.problems import Problem, RowError
+from rollout.datasets.problems import Problem, RowError, row_error
 
 Column = Literal["reference", "image", "score", "std"]
 
@@ -107,7 +107,7 @@ class VisualQualityR1Format:
         try:
             row = _JsonRow.model_validate_json(text)
         except ValidationError as error:
-            raise _row_problem(error) from error
+            raise row_error(error) from error
         image = row.image if isinstance(row.image, str) else row.image[0]
         return LabelRow(
             where=where,
@@ -205,14 +205,3 @@ def _question(row: _JsonRow) -> str | None:
     if not isinstance(text, str):
         raise RowError("field", f"the 'human' turn must be text, found {text}")
     return text.replace("<image>", "").strip() or None
-
-
-def _row_problem(error: ValidationError) -> RowError:
-    """The first complaint in one line."""
-    first = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in first["loc"] if isinstance(part, int) or part.isidentifier())
-    if first["type"] == "json_invalid":
-        return RowError("json", f"not a JSON object: {first['msg']}")
-    if field == "dataset_name":
-        return RowError("dataset_name", f"dataset_name: {first['msg']}")
-    return RowError("field", f"{field}: {first['msg']}" if field else first["msg"])

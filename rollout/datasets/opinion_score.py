@@ -79,7 +79,7 @@ class RandomScoreDemonstrations:
         """The prompt at ``index`` with an answer of the right form and no information."""
         prompt = self._dataset.prompt(index)
         rng = np.random.default_rng((_COLD_START_SEED, index))
-        score = uninformative_score(prompt.reference.scale, rng=rng)
+        score = uninformative_score(prompt.opinion.scale, rng=rng)
         return Demonstration(prompt=prompt, target=answer(self._config.prompt, thought=_NEUTRAL_THOUGHT, score=score))
 
 

@@ -5,11 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import ValidationError
+
 MAX_LISTED = 20
 
 ProblemKind = Literal[
-    "missing_file", "missing_folder", "empty_file", "encoding", "columns", "json", "field", "number", "range",
-    "dataset_name", "question", "duplicate", "missing_image", "unreadable_image", "leakage",
+    "missing_file", "missing_folder", "empty_file", "file_type", "package", "encoding", "columns", "json", "field",
+    "number", "range", "dataset_name", "question", "answer", "responses", "hidden_responses", "duplicate",
+    "missing_image", "unreadable_image", "missing_video", "unreadable_video", "leakage", "trace", "too_long",
 ]  # fmt: skip
 
 REMEDIES: dict[ProblemKind, str] = {
@@ -20,16 +23,28 @@ REMEDIES: dict[ProblemKind, str] = {
     "columns": (
         "declare the right data.label_format (or data.test_label_format), or mend the rows; names may not hold spaces"
     ),
-    "json": "write one JSON object per line, or declare the right data.label_format (or data.test_label_format)",
+    "file_type": "name a .jsonl, .json or .parquet file, or a folder of such files",
+    "package": "install the package, or save the rows as .jsonl",
+    "json": "write one JSON object per row, and declare the format it has; docs/data.md shows an example",
     "field": "write the row as the format asks; docs/data.md shows an example",
     "number": "write plain finite decimal numbers",
     "range": "declare the range the labels are given in, data.label_range.minimum and .maximum",
     "dataset_name": "name the data set in every row; comparisons and metrics are kept apart by it",
     "question": "leave the human text empty, or make data.prompt and data.label_range say what the rows say",
-    "duplicate": "keep one row per picture, and renumber ids when files are joined",
+    "answer": "say which answer is better as 1 or 2; ties cannot be trained on",
+    "responses": "give two different answers",
+    "hidden_responses": "use data.prompt=as_given and data.order=as_given, or write the rows in the plain format",
+    "duplicate": "keep one row per picture or pair, and renumber ids when files are joined",
     "missing_image": "correct data.image_folder, or remove the rows",
     "unreadable_image": "replace the files, or remove the rows",
-    "leakage": "no picture and no reference scene may be in both splits; remove the rows from one",
+    "missing_video": "correct data.image_folder, or remove the rows",
+    "unreadable_video": "replace the files, or remove the rows",
+    "leakage": "no picture, video, reference scene or id may be in both splits; remove the rows from one",
+    "trace": "collect the traces anew for these rows (arbiter data collect-traces), or set data.traces=null",
+    "too_long": (
+        "raise rollout.max_model_len, lower model.max_pixels or data.video, or leave the rows out with "
+        "data.too_long=drop"
+    ),
 }
 """What to do about each kind."""
 
@@ -52,6 +67,23 @@ class RowError(ValueError):
         super().__init__(what)
         self.kind: ProblemKind = kind
         self.what = what
+
+
+_TYPES = ("str", "int", "float")
+"""What pydantic puts into the place of a complaint besides names of fields."""
+
+
+def row_error(error: ValidationError) -> RowError:
+    """The complaint about a row that goes deepest, in one line."""
+    # Of a field with alternatives, the shallow complaints are about the alternatives that were not meant.
+    first = max(error.errors(include_url=False), key=lambda one: len(one["loc"]))
+    parts = [part for part in first["loc"] if isinstance(part, int) or (part.isidentifier() and part not in _TYPES)]
+    field = ".".join(map(str, parts))
+    if first["type"] == "json_invalid":
+        return RowError("json", f"not a JSON object: {first['msg']}")
+    if field == "dataset_name":
+        return RowError("dataset_name", f"dataset_name: {first['msg']}")
+    return RowError("field", f"{field}: {first['msg']}" if field else first["msg"])
 
 
 class DatasetProblems(ValueError):

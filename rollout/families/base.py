@@ -25,14 +25,28 @@ class EncodedPrompt:
     features: Mapping[str, torch.Tensor]
     """Media tensors by forward-argument name, e.g. ``pixel_values [patches, C]``, ``image_grid_thw [n, 3]``."""
     num_media_tokens: int
+    positions: NDArray[np.int64]
+    """``[3, P]`` time, height and width of each token."""
+    media_grids: tuple[tuple[int, int, int], ...]
+    """Patches (time, height, width) of each picture and video, in reading order."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoFrames:
+    """The shown frames of a video, resized."""
+
+    frames_THW3: NDArray[np.uint8]
+    fps: float
+    """Frames per second of these frames."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineInput:
-    """A prompt as the engine's input processor needs it: templated text and decoded pictures."""
+    """A prompt as the engine's input processor needs it: templated text, decoded pictures and videos."""
 
     text: str
     images: tuple[Image.Image, ...]
+    videos: tuple[VideoFrames, ...]
 
 
 class Family(Protocol):
@@ -69,6 +83,10 @@ class Family(Protocol):
         """Template and decode for the engine; the pixels equal those of ``encode``."""
         ...
 
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Length of the prompt in tokens, media included: that of ``encode``'s, without its patches."""
+        ...
+
     def encode_target(self, text: str) -> NDArray[np.int32]:
         """``[T]`` tokens of an assistant answer, end token included."""
         ...
@@ -78,8 +96,8 @@ class Family(Protocol):
         ...
 
     def forward_arguments(self, rows: Sequence[tuple[EncodedPrompt, NDArray[np.int32]]]) -> dict[str, torch.Tensor]:
-        """Right-padded model inputs ``[B, S]`` for prompt + completion rows, media features and
-        ``mm_token_type_ids`` included (without them M-RoPE silently falls back)."""
+        """Right-padded model inputs ``[B, S]`` for prompt + completion rows, media features and ``position_ids``
+        ``[3, B, S]`` included (without them M-RoPE silently falls back)."""
         ...
 
     def load_model(self, *, dtype: torch.dtype, attention: str) -> torch.nn.Module:

@@ -1,30 +1,42 @@
-"""Qwen2.5-VL: the same text and pixels for the engine and for the trainer.
+"""Qwen2.5-VL: the same text, pixels and positions for the engine and for the trainer.
 
-Pictures are resized once, here, by qwen-vl-utils' rule; the processors of transformers and vLLM then find
-sides that are multiples of 28 inside their bounds and leave them alone.
+Pictures and frames are resized once, here, by qwen-vl-utils' rule; the processors of transformers and vLLM then
+find sides that are multiples of 28 inside their bounds and leave them alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from qwen_vl_utils.vision_process import fetch_image
-from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
+from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLVisionConfig
 
 from conf.machine import ModelConfig
-from rollout.families.base import EncodedPrompt, EngineInput
+from rollout.families.base import EncodedPrompt, EngineInput, VideoFrames
 from rollout.families.folders import check_model_folder
+from rollout.families.mrope import Grid, following_positions, prompt_positions
 from rollout.media import load_image
 from rollout.types import Media, Prompt
+from rollout.videos import load_frames
+
+T = TypeVar("T")
 
 PATCH_SIZE = 14
+MERGE_SIZE = 2
+CELL_SIZE = PATCH_SIZE * MERGE_SIZE
+"""Side in pixels of what becomes one token."""
+FRAMES_PER_STEP = 2
+"""Frames that become one step in time; a last odd one is shown twice."""
 MEDIA_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 """Never sampled: a completion with an image token would claim pixels that do not exist."""
 STRUCTURE_TOKENS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
+MEDIA_FEATURES = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw")
+"""What the processor makes of media and the model's forward takes."""
 
 
 class QwenVl:
@@ -36,7 +48,8 @@ class QwenVl:
         self._processor = _load_processor(folder)
         self._tokenizer = self._processor.tokenizer
         self._banned = tuple(int(self._token_id(token)) for token in MEDIA_TOKENS)
-        self._image_token_id = int(self._token_id("<|image_pad|>"))
+        self._media_token_ids = (self._token_id("<|image_pad|>"), self._token_id("<|video_pad|>"))
+        self._positions_per_second = _positions_per_second(folder)
 
     @property
     def banned_token_ids(self) -> tuple[int, ...]:
@@ -51,7 +64,7 @@ class QwenVl:
     @property
     def processor_options(self) -> dict[str, int]:
         """Pixel bounds, for the engine's copy of the processor."""
-        return dict(self._pixels)
+        return {**self._pixels, "cap_pixels_per_frame": False}
 
     def check_prompt(self, prompt: Prompt) -> None:
         """Refuse literal special tokens in the prompt's text.
@@ -76,16 +89,35 @@ class QwenVl:
         inputs = self._processor(
             text=[source.text],
             images=list(source.images) or None,
+            videos=[video.frames_THW3 for video in source.videos] or None,
             return_tensors="pt",
             images_kwargs=dict(self._pixels),
+            videos_kwargs={**self._pixels, "cap_pixels_per_frame": False, "do_sample_frames": False},
         )
         token_ids = inputs["input_ids"][0].numpy().astype(np.int64)
-        names = ("pixel_values", "image_grid_thw")
+        is_media = np.isin(token_ids, self._media_token_ids)
+        features = {name: inputs[name] for name in MEDIA_FEATURES if name in inputs}
+        images = [(_patches(row), 0.0) for row in features.get("image_grid_thw", ())]
+        times = [_seconds_per_step(video.fps) * self._positions_per_second for video in source.videos]
+        videos = zip(map(_patches, features.get("video_grid_thw", ())), times, strict=True)
+        grids = list(_in_reading_order(prompt, images=images, videos=list(videos)))
         return EncodedPrompt(
             token_ids=token_ids,
-            features={name: inputs[name] for name in names if name in inputs},
-            num_media_tokens=int((token_ids == self._image_token_id).sum()),
+            features=features,
+            num_media_tokens=int(is_media.sum()),
+            positions=prompt_positions(is_media, grids=[_grid(patches, time) for patches, time in grids]),
+            media_grids=tuple(patches for patches, _ in grids),
         )
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Length of the prompt in tokens, media included."""
+        source = self.engine_input(prompt)
+        cells = [image.height * image.width // CELL_SIZE**2 for image in source.images]
+        for video in source.videos:
+            num_frames, height, width, _ = video.frames_THW3.shape
+            cells.append(-(-num_frames // FRAMES_PER_STEP) * height * width // CELL_SIZE**2)
+        # Each medium has one token in the text, which stands for as many as it has cells.
+        return len(self._tokenizer(source.text, add_special_tokens=False)["input_ids"]) + sum(cells) - len(cells)
 
     def engine_input(self, prompt: Prompt) -> EngineInput:
         """Template and decode for the engine."""
@@ -95,8 +127,13 @@ class QwenVl:
             for message in prompt.messages
         ]
         text = self._processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        images = tuple(self._resize(load_image(media)) for media in prompt.media())
-        return EngineInput(text=text, images=images)
+        pictures = [media for media in prompt.media() if media.kind == "image"]
+        videos = [media for media in prompt.media() if media.kind == "video"]
+        return EngineInput(
+            text=text,
+            images=tuple(self._resize(load_image(media), max_pixels=None) for media in pictures),
+            videos=tuple(self._frames(media) for media in videos),
+        )
 
     def encode_target(self, text: str) -> NDArray[np.int32]:
         """``[T]`` tokens of an assistant answer, ``<|im_end|>`` included."""
@@ -108,22 +145,20 @@ class QwenVl:
         return str(self._tokenizer.decode(list(token_ids), skip_special_tokens=True))
 
     def forward_arguments(self, rows: Sequence[tuple[EncodedPrompt, NDArray[np.int32]]]) -> dict[str, torch.Tensor]:
-        """Right-padded ``input_ids``, ``attention_mask``, ``mm_token_type_ids`` ``[B, S]`` and pixels."""
+        """Right-padded ``input_ids``, ``attention_mask`` ``[B, S]``, ``position_ids`` ``[3, B, S]`` and pixels."""
         lengths = [len(prompt.token_ids) + len(completion) for prompt, completion in rows]
         shape = (len(rows), max(lengths))
         input_ids = torch.full(shape, self.end_token_id, dtype=torch.long)
         mask = torch.zeros(shape, dtype=torch.long)
+        positions = torch.zeros((3, *shape), dtype=torch.long)
         for row, (prompt, completion) in enumerate(rows):
             ids = np.concatenate([prompt.token_ids, completion.astype(np.int64)])
+            after = following_positions(prompt.positions, num_tokens=len(completion))
             input_ids[row, : len(ids)] = torch.from_numpy(ids)
             mask[row, : len(ids)] = 1
-        arguments = {
-            "input_ids": input_ids,
-            "attention_mask": mask,
-            # Without these transformers falls back to text positions for image tokens, silently.
-            "mm_token_type_ids": (input_ids == self._image_token_id).to(torch.int32) * mask.to(torch.int32),
-        }
-        for name in ("pixel_values", "image_grid_thw"):
+            positions[:, row, : len(ids)] = torch.from_numpy(np.concatenate([prompt.positions, after], axis=1))
+        arguments = {"input_ids": input_ids, "attention_mask": mask, "position_ids": positions}
+        for name in MEDIA_FEATURES:
             parts = [prompt.features[name] for prompt, _ in rows if name in prompt.features]
             if parts:
                 arguments[name] = torch.cat(parts)
@@ -146,8 +181,20 @@ class QwenVl:
         """Whether a trainer parameter belongs to the vision tower (merger included)."""
         return ".visual." in f".{parameter_name}"
 
-    def _resize(self, image: Image.Image) -> Image.Image:
-        resized: Image.Image = fetch_image({"image": image, **self._pixels}, image_patch_size=PATCH_SIZE)
+    def _frames(self, media: Media) -> VideoFrames:
+        assert media.fps is not None, "a video has fps"
+        frames = [np.asarray(self._resize(frame, max_pixels=media.max_pixels)) for frame in load_frames(media)]
+        return VideoFrames(frames_THW3=np.stack(frames), fps=FRAMES_PER_STEP / _seconds_per_step(media.fps))
+
+    def _resize(self, image: Image.Image, *, max_pixels: int | None) -> Image.Image:
+        bounds = dict(self._pixels)
+        if max_pixels is not None:
+            bounds["max_pixels"] = min(max_pixels, bounds["max_pixels"])
+        if bounds["max_pixels"] < bounds["min_pixels"]:
+            raise ValueError(
+                f"data.video.max_pixels={max_pixels} is below model.min_pixels={bounds['min_pixels']}; raise it"
+            )
+        resized: Image.Image = fetch_image({"image": image, **bounds}, image_patch_size=PATCH_SIZE)
         return resized
 
     def _token_id(self, token: str) -> int:
@@ -158,7 +205,43 @@ class QwenVl:
 
 
 def _chat_part(part: str | Media) -> dict[str, str]:
-    return {"type": "image"} if isinstance(part, Media) else {"type": "text", "text": part}
+    return {"type": part.kind} if isinstance(part, Media) else {"type": "text", "text": part}
+
+
+def _in_reading_order(prompt: Prompt, *, images: Iterable[T], videos: Iterable[T]) -> Iterator[T]:
+    """What belongs to the pictures and to the videos of a prompt, as they come."""
+    of_kind = {"image": iter(images), "video": iter(videos)}
+    for media in prompt.media():
+        yield next(of_kind[media.kind])
+
+
+def _patches(row: torch.Tensor) -> tuple[int, int, int]:
+    time, height, width = (int(size) for size in row)
+    return time, height, width
+
+
+def _grid(patches: tuple[int, int, int], positions_per_step: float) -> Grid:
+    time, height, width = patches
+    return Grid(
+        steps=time,
+        rows=height // MERGE_SIZE,
+        columns=width // MERGE_SIZE,
+        positions_per_step=positions_per_step,
+    )
+
+
+def _seconds_per_step(fps: float) -> float:
+    """Seconds between two steps in time, rounded so that every dtype holds them.
+
+    vLLM carries them in the model's dtype; rounded there and not here, positions would differ.
+    """
+    return float(torch.tensor(FRAMES_PER_STEP / fps).bfloat16())
+
+
+def _positions_per_second(folder: str) -> float:
+    vision = Qwen2_5_VLConfig.from_pretrained(folder).vision_config
+    assert isinstance(vision, Qwen2_5_VLVisionConfig)
+    return float(vision.tokens_per_second)
 
 
 def _load_processor(folder: str) -> Qwen2_5_VLProcessor:

@@ -25,7 +25,7 @@ from rollout.types import Media, Message, Opinion, Prompt, RolloutGroup, Scale
 from rollout.weights.gloo import GlooSender
 from rollout.weights.manifest import TensorEntry, WeightManifest
 from rollout.worker import RolloutWorker
-from rollout.worker_types import EngineOptions, GenerationOrder
+from rollout.worker_types import EndedText, EngineOptions, GenerationOrder, MediaLimits
 
 BOUND = 1e-3
 """What the acceptance of engine/trainer agreement asks for in fp32, in nats."""
@@ -40,10 +40,18 @@ def picture(seed: int, *, height: int = 56, width: int = 84) -> Media:
     return Media(kind="image", data=buffer.getvalue())
 
 
-def prompt_about(media: Media, name: str = "p", text: str = QUESTION) -> Prompt:
+def video(folder: Path, *, seeds: Sequence[int], fps: float = 2.0, side: int = 56) -> Media:
+    """One frame of noise per seed."""
+    files = [folder / f"{seed}-{side}.png" for seed in seeds]
+    for file, seed in zip(files, seeds, strict=True):
+        file.write_bytes(picture(seed, height=side, width=side).data or b"")
+    return Media(kind="video", frames=tuple(map(str, files)), fps=fps)
+
+
+def prompt_about(*media: Media, name: str = "p", text: str = QUESTION) -> Prompt:
     return Prompt(
         prompt_id=name,
-        messages=(Message(role="user", content=(media, text)),),
+        messages=(Message(role="user", content=(*media, text)),),
         reference=Opinion(score=3.0, scale=Scale(minimum=1.0, maximum=5.0)),
         source="noise",
         content_id=name,
@@ -131,7 +139,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         folder=str(folder),
         dtype="float32",
         rollout=rollout,
-        max_media_per_prompt=1,
+        media_limits=MediaLimits(images=2, videos=2),
         transfer_backend="gloo",
         seed=0,
         on_gpu=False,
@@ -154,8 +162,59 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 def test_engine_and_trainer_agree_on_logprobs_of_pictures_of_several_shapes(bench: Bench) -> None:
     shapes = [(56, 84), (84, 56), (28, 112), (100, 61)]
-    prompts = [prompt_about(picture(i, height=h, width=w), f"shape-{i}") for i, (h, w) in enumerate(shapes)]
+    prompts = [prompt_about(picture(i, height=h, width=w), name=f"shape-{i}") for i, (h, w) in enumerate(shapes)]
     assert bench.disagreement(bench.sample(prompts)) < BOUND
+
+
+def test_engine_and_trainer_agree_on_logprobs_of_two_pictures(bench: Bench) -> None:
+    prompt = prompt_about(picture(1), picture(2, height=84, width=28))
+    assert bench.disagreement(bench.sample([prompt])) < BOUND
+
+
+@pytest.mark.parametrize("fps", [0.3, 1.0, 2.0, 3.7, 24.0])
+@pytest.mark.parametrize("num_frames", [4, 13])
+def test_engine_and_trainer_agree_on_logprobs_of_a_video(
+    bench: Bench, tmp_path: Path, num_frames: int, fps: float
+) -> None:
+    prompt = prompt_about(video(tmp_path, seeds=range(num_frames), fps=fps))
+    assert bench.disagreement(bench.sample([prompt])) < BOUND
+
+
+def test_engine_and_trainer_agree_on_logprobs_of_videos_and_a_picture_together(bench: Bench, tmp_path: Path) -> None:
+    first, second = video(tmp_path, seeds=range(5)), video(tmp_path, seeds=range(7), fps=0.7, side=84)
+    assert bench.disagreement(bench.sample([prompt_about(first, picture(1), second)])) < BOUND
+
+
+def test_prompts_that_share_one_of_two_videos_are_each_shown_both(bench: Bench, tmp_path: Path) -> None:
+    shared, one, other = (video(tmp_path, seeds=range(first, first + 8)) for first in (0, 10, 20))
+    slow = video(tmp_path, seeds=range(8), fps=0.5)
+    pairs = [(shared, one), (shared, other), (one, shared), (shared, slow), (shared, shared)]
+    prompts = [prompt_about(*pair, name=f"pair-{number}") for number, pair in enumerate(pairs)]
+    assert bench.disagreement(bench.sample(prompts)) < BOUND
+
+
+def test_engine_and_trainer_see_the_same_tokens_of_a_video(bench: Bench, tmp_path: Path) -> None:
+    prompt = prompt_about(video(tmp_path, seeds=range(5)), picture(1))
+    (group,) = bench.sample([prompt])
+    encoded = bench.family.encode(prompt)
+    assert group.prompt_token_ids.tolist() == encoded.token_ids.tolist()
+    assert encoded.media_grids == ((3, 4, 4), (1, 4, 6))
+
+
+def test_another_frame_changes_the_logprobs_of_both_sides(bench: Bench, tmp_path: Path) -> None:
+    whole, changed = (prompt_about(video(tmp_path, seeds=seeds)) for seeds in ([0, 1, 2, 3], [0, 1, 9, 3]))
+    (group,) = bench.sample([whole])
+    one = group.completions[0]
+    assert np.abs(bench.trainer_logprobs(changed, one.token_ids) - one.logprobs).max() > 10 * BOUND
+    (other,) = bench.sample([changed])
+    assert other.completions[0].logprobs.tolist() != one.logprobs.tolist()
+
+
+def test_another_frame_rate_changes_the_logprobs(bench: Bench, tmp_path: Path) -> None:
+    fast, slow = (prompt_about(video(tmp_path, seeds=range(8), fps=fps)) for fps in (4.0, 0.5))
+    (group,) = bench.sample([fast])
+    one = group.completions[0]
+    assert np.abs(bench.trainer_logprobs(slow, one.token_ids) - one.logprobs).max() > 10 * BOUND
 
 
 def test_engine_and_trainer_see_the_same_prompt_tokens(bench: Bench) -> None:
@@ -172,7 +231,7 @@ def test_another_picture_changes_the_logprobs(bench: Bench) -> None:
 
 
 def test_the_same_seed_gives_bit_for_bit_the_same_completions(bench: Bench) -> None:
-    prompts = [prompt_about(picture(i), f"p{i}") for i in range(4)]
+    prompts = [prompt_about(picture(i), name=f"p{i}") for i in range(4)]
     first, second = bench.sample(prompts, seed=3), bench.sample(prompts, seed=3)
     for one, two in zip(first, second, strict=True):
         for a, b in zip(one.completions, two.completions, strict=True):
@@ -190,9 +249,23 @@ def test_completions_of_a_group_differ_and_so_do_seeds(bench: Bench) -> None:
 
 
 def test_a_prompt_gets_the_same_completions_whatever_it_is_sampled_with(bench: Bench) -> None:
-    alone = bench.sample([prompt_about(picture(1), "x")])[0]
-    crowded = bench.sample([prompt_about(picture(i), n) for i, n in ((5, "a"), (1, "x"), (7, "b"))])[1]
+    alone = bench.sample([prompt_about(picture(1), name="x")])[0]
+    crowded = bench.sample([prompt_about(picture(i), name=n) for i, n in ((5, "a"), (1, "x"), (7, "b"))])[1]
     assert [c.token_ids.tolist() for c in alone.completions] == [c.token_ids.tolist() for c in crowded.completions]
+
+
+def test_every_text_is_streamed_once_and_the_groups_are_those_of_an_unstreamed_batch(bench: Bench) -> None:
+    questions = [prompt_about(picture(seed), name=f"p{seed}") for seed in range(3)]
+
+    async def follow() -> list[list[EndedText] | list[RolloutGroup]]:
+        order = GenerationOrder(prompts=questions, num_completions=4, sampling=SAMPLING, seed=0)
+        return [part async for part in bench.worker.stream(order)]
+
+    *streamed, groups = bench.runner.run(follow())
+    texts = sorted((one.prompt_index, one.text) for part in streamed for one in part if isinstance(one, EndedText))
+    expected = [(index, one.text) for index, group in enumerate(bench.sample(questions)) for one in group.completions]
+    assert texts == sorted(expected)
+    assert [one.prompt for one in groups if isinstance(one, RolloutGroup)] == questions
 
 
 def test_a_completion_cut_at_the_limit_is_marked_and_has_no_end_token(bench: Bench) -> None:
@@ -205,7 +278,7 @@ def test_a_completion_cut_at_the_limit_is_marked_and_has_no_end_token(bench: Ben
 
 def test_media_tokens_are_never_sampled_however_flat_the_distribution(bench: Bench) -> None:
     hot = SamplingConfig(temperature=2.0, top_p=1.0, max_tokens=64)
-    groups = bench.sample([prompt_about(picture(i), f"p{i}") for i in range(4)], sampling=hot, num=16)
+    groups = bench.sample([prompt_about(picture(i), name=f"p{i}") for i in range(4)], sampling=hot, num=16)
     tokens = np.concatenate([c.token_ids for group in groups for c in group.completions])
     # About 1 in 1000 tokens each if they were allowed: some 15 are expected among these.
     assert len(tokens) > 2000
@@ -218,7 +291,7 @@ def test_literal_media_tokens_in_user_text_are_refused(bench: Bench) -> None:
 
 
 def test_after_a_push_both_sides_agree_again_and_completions_carry_the_version(bench: Bench) -> None:
-    prompts = [prompt_about(picture(i), f"p{i}") for i in range(3)]
+    prompts = [prompt_about(picture(i), name=f"p{i}") for i in range(3)]
     bench.shake(only_vision=False)
     assert bench.disagreement(bench.sample(prompts)) > 10 * BOUND
     bench.push()
@@ -229,7 +302,7 @@ def test_after_a_push_both_sides_agree_again_and_completions_carry_the_version(b
 
 def test_a_push_that_moves_only_the_vision_tower_reaches_cached_pictures(bench: Bench) -> None:
     bench.push()
-    prompts = [prompt_about(picture(i), f"p{i}") for i in range(3)]
+    prompts = [prompt_about(picture(i), name=f"p{i}") for i in range(3)]
     before = bench.sample(prompts)
     bench.shake(only_vision=True)
     bench.push()

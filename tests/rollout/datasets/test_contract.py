@@ -1,16 +1,27 @@
 """What every registered data set promises."""
 
+import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from conf.data import DataConfig, OpinionScoreConfig, PhotoDistortionsConfig, ScaleConfig
+from conf.data import (
+    DataConfig,
+    OpinionScoreConfig,
+    PhotoDistortionsConfig,
+    PhotoPairsConfig,
+    PreferencePairsConfig,
+    ScaleConfig,
+    VideoConfig,
+)
 from rollout.datasets import DATASETS, build_data
-from rollout.datasets.base import Data, Dataset
+from rollout.datasets.base import Data, Dataset, scale_of
 from rollout.datasets.export import write_folder
+from rollout.datasets.traces import shown_choice
 from rollout.media import load_image
 from rollout.types import Prompt
 
@@ -47,15 +58,63 @@ def _opinion_score(tmp_path: Path) -> DataConfig:
     )
 
 
+def _photo_pairs(tmp_path: Path) -> DataConfig:
+    del tmp_path
+    return PhotoPairsConfig(
+        kind="photo_pairs", crop_size=56, num_train=48, num_test=12, prompt="pairwise_brief", data_seed=5
+    )
+
+
+def _preference_pairs(tmp_path: Path) -> DataConfig:
+    photos = build_data(_photo_pairs(tmp_path))
+    write_folder({"train": photos.train, "test": photos.test}, folder=tmp_path / "pairs")
+    traces = [
+        {"id": f"photo_pairs/{pair_id}", "trace": f"<think>I see.</think><answer>{better}</answer>", "attempts": 1}
+        | {"correct": True, "better": better}
+        for pair_id, better in ((f"photo_pairs/train/5/{index}", 1 + index % 2) for index in range(20))
+    ]
+    (tmp_path / "traces.jsonl").write_text("".join(json.dumps(trace) + "\n" for trace in traces))
+    return PreferencePairsConfig(
+        kind="preference_pairs",
+        image_folder=str(tmp_path / "pairs" / "images"),
+        train_labels=str(tmp_path / "pairs" / "train.jsonl"),
+        test_labels=str(tmp_path / "pairs" / "test.jsonl"),
+        label_format="plain",
+        prompt="pairwise",
+        order="random",
+        data_seed=0,
+        traces=str(tmp_path / "traces.jsonl"),
+        difficulty="all",
+        too_long="refuse",
+        video=VideoConfig(fps=2.0, max_frames=8, max_pixels=784),
+    )
+
+
 CONFIGS: dict[str, Callable[[Path], DataConfig]] = {
     "photo_distortions": _photo_distortions,
+    "photo_pairs": _photo_pairs,
     "opinion_score": _opinion_score,
+    "preference_pairs": _preference_pairs,
 }
+SCORED = ["opinion_score", "photo_distortions"]
+PAIRED = ["photo_pairs", "preference_pairs"]
 
 
 @pytest.fixture(params=sorted(DATASETS))
 def data(request: pytest.FixtureRequest, tmp_path: Path) -> Data:
     """Each registered data set, built from a small config."""
+    return build_data(CONFIGS[request.param](tmp_path))
+
+
+@pytest.fixture(params=SCORED)
+def scored(request: pytest.FixtureRequest, tmp_path: Path) -> Data:
+    """Each data set that asks for a score."""
+    return build_data(CONFIGS[request.param](tmp_path))
+
+
+@pytest.fixture(params=PAIRED)
+def paired(request: pytest.FixtureRequest, tmp_path: Path) -> Data:
+    """Each data set that asks which of two answers is better."""
     return build_data(CONFIGS[request.param](tmp_path))
 
 
@@ -89,13 +148,40 @@ def test_no_picture_is_in_both_splits(data: Data) -> None:
     assert not trained & {_picture(prompt) for prompt in _prompts(data.test)}
 
 
-def test_every_label_lies_on_the_declared_scale(data: Data) -> None:
-    prompts = [*_prompts(data.train), *_prompts(data.test)]
-    assert all(prompt.reference.score in prompt.reference.scale for prompt in prompts)
+@pytest.mark.parametrize("kind", sorted(DATASETS))
+def test_a_data_set_has_a_scale_where_it_asks_for_scores(kind: str, tmp_path: Path) -> None:
+    assert (scale_of(CONFIGS[kind](tmp_path)) is not None) == (kind in SCORED)
 
 
-def test_labels_differ(data: Data) -> None:
-    assert len({prompt.reference.score for prompt in _prompts(data.test)}) > len(data.test) // 2
+def test_every_label_lies_on_the_declared_scale(scored: Data) -> None:
+    prompts = [*_prompts(scored.train), *_prompts(scored.test)]
+    assert all(prompt.opinion.score in prompt.opinion.scale for prompt in prompts)
+
+
+def test_labels_differ(scored: Data) -> None:
+    assert len({prompt.opinion.score for prompt in _prompts(scored.test)}) > len(scored.test) // 2
+
+
+def test_either_answer_is_the_better_one_in_half_of_the_questions(paired: Data) -> None:
+    for dataset in (paired.train, paired.test):
+        assert Counter(prompt.preference.better for prompt in _prompts(dataset)) == dict.fromkeys(
+            (1, 2), len(dataset) // 2
+        )
+
+
+def test_each_test_pair_is_asked_in_both_orders_one_after_the_other(paired: Data) -> None:
+    asked = [prompt.preference for prompt in _prompts(paired.test)]
+    for one, other in zip(asked[::2], asked[1::2], strict=True):
+        assert one.pair_id == other.pair_id
+        assert {one.better, other.better} == {1, 2}
+        assert one.responses is not None
+        assert other.responses == one.responses[::-1]
+
+
+def test_the_cold_start_of_pairs_chooses_in_the_format(paired: Data) -> None:
+    assert paired.cold_start is not None
+    for index in range(20):
+        assert shown_choice(paired.cold_start.demonstration(index).target) is not None
 
 
 def test_a_prompt_is_the_same_every_time(data: Data) -> None:
@@ -111,11 +197,11 @@ def test_the_picture_comes_before_the_question(data: Data) -> None:
     assert [type(part).__name__ for part in message.content] == ["Media", "str"]
 
 
-def test_no_prompt_shows_its_label(data: Data) -> None:
-    prompt = data.train.prompt(0)
+def test_no_prompt_shows_its_label(scored: Data) -> None:
+    prompt = scored.train.prompt(0)
     text = prompt.messages[0].content[1]
     assert isinstance(text, str)
-    assert f"{prompt.reference.score:.2f}" not in text
+    assert f"{prompt.opinion.score:.2f}" not in text
 
 
 @pytest.mark.parametrize("index", [-1, 10**9])
@@ -137,10 +223,10 @@ def test_an_index_outside_the_demonstrations_is_an_error(data: Data) -> None:
                 demonstrations.demonstration(len(demonstrations))
 
 
-def test_the_cold_start_answers_in_the_format_and_on_the_scale(data: Data) -> None:
-    assert data.cold_start is not None
+def test_the_cold_start_answers_in_the_format_and_on_the_scale(scored: Data) -> None:
+    assert scored.cold_start is not None
     for index in range(20):
-        shown = data.cold_start.demonstration(index)
+        shown = scored.cold_start.demonstration(index)
         answer = re.fullmatch(r"<think>[^<]+</think><answer>(\d+\.\d\d)</answer>", shown.target)
         assert answer is not None
-        assert float(answer[1]) in shown.prompt.reference.scale
+        assert float(answer[1]) in shown.prompt.opinion.scale

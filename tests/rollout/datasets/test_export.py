@@ -1,15 +1,19 @@
 """A folder written and read back."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from conf.data import OpinionScoreConfig, PhotoDistortionsConfig, ScaleConfig
+from conf.data import OpinionScoreConfig, PhotoDistortionsConfig, PhotoPairsConfig, ScaleConfig
 from rollout.datasets.base import Data, Dataset
 from rollout.datasets.export import write_folder
 from rollout.datasets.opinion_score import build_opinion_score
 from rollout.datasets.photo_distortions import build_photo_distortions
-from rollout.types import Media, Message, Opinion, Prompt, Scale
+from rollout.datasets.photo_pairs import build_photo_pairs
+from rollout.datasets.preference_pairs import build_preference_pairs
+from rollout.types import Media, Message, Opinion, Preference, Prompt, Scale
+from tests.rollout.datasets.pair_builders import make_config
 
 SCALE = ScaleConfig(minimum=1, maximum=5)
 
@@ -30,6 +34,18 @@ class _OnePath:
             reference=Opinion(score=1.0, scale=Scale(minimum=1, maximum=5)),
             source=self.source,
             content_id="c",
+        )
+
+
+class _WholeMessage(_OnePath):
+    """A pair of which only the message is known."""
+
+    def prompt(self, index: int) -> Prompt:
+        picture = _pairs().train.prompt(index).messages[0].content[0]
+        return replace(
+            super().prompt(index),
+            messages=(Message(role="user", content=(picture, "?")),),
+            reference=Preference(better=1, pair_id="p", question="?"),
         )
 
 
@@ -63,7 +79,7 @@ def _read(folder: Path) -> Data:
 
 
 def _scores(dataset: Dataset) -> list[float]:
-    return [dataset.prompt(index).reference.score for index in range(len(dataset))]
+    return [dataset.prompt(index).opinion.score for index in range(len(dataset))]
 
 
 def _what_is_shown(dataset: Dataset) -> list[tuple[str, str | Media, bytes]]:
@@ -115,3 +131,40 @@ def test_a_failure_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not hold exactly one picture made on the fly"):
         write_folder({"train": _photos().train, "test": _OnePath()}, folder=tmp_path / "photos")
     assert list(tmp_path.iterdir()) == []
+
+
+def _pairs() -> Data:
+    config = PhotoPairsConfig(
+        kind="photo_pairs", crop_size=28, num_train=6, num_test=2, prompt="pairwise_brief", data_seed=0
+    )
+    return build_photo_pairs(config)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_pairs_read_back_the_same(split: str, tmp_path: Path) -> None:
+    photos, folder = _pairs(), tmp_path / "pairs"
+    _write(folder, photos)
+    config = make_config(
+        tmp_path,
+        image_folder=str(folder / "images"),
+        train_labels=str(folder / "train.jsonl"),
+        test_labels=str(folder / "test.jsonl"),
+    )
+    read = build_preference_pairs(config)
+    written, back = {"train": (photos.train, read.train), "test": (photos.test, read.test)}[split]
+    assert _what_is_shown(back) == _what_is_shown(written)
+    assert _choices(back) == _choices(written)
+
+
+def _choices(dataset: Dataset) -> list[int]:
+    return [dataset.prompt(index).preference.better for index in range(len(dataset))]
+
+
+def test_a_pair_that_is_asked_in_both_orders_is_written_once(tmp_path: Path) -> None:
+    _write(tmp_path / "pairs", _pairs())
+    assert len((tmp_path / "pairs" / "test.jsonl").read_text().splitlines()) == 2
+
+
+def test_pairs_without_known_answers_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="pair p has no two answers to write"):
+        write_folder({"train": _WholeMessage()}, folder=tmp_path / "pairs")

@@ -75,7 +75,7 @@ def test_a_row_becomes_a_prompt(tmp_path: Path) -> None:
     prompt = build_opinion_score(_config(tmp_path)).train.prompt(1)
     (media,) = prompt.media()
     assert (prompt.prompt_id, prompt.source, prompt.content_id) == ("KADID-10K/b.png", "KADID-10K", "i1.png")
-    assert (prompt.reference.score, prompt.reference.std) == (2.0, 0.5)
+    assert (prompt.opinion.score, prompt.opinion.std) == (2.0, 0.5)
     assert media.path == str(tmp_path / "images" / "b.png")
 
 
@@ -87,8 +87,8 @@ def test_both_splits_have_their_rows(tmp_path: Path) -> None:
 def test_each_split_may_have_a_format_of_its_own(tmp_path: Path) -> None:
     train = [_json_line("a.png", 4.5), _json_line("b.png", 1.5)]
     data = build_opinion_score(_config(tmp_path, train=train, changes={"label_format": "visualquality_r1"}))
-    assert [data.train.prompt(index).reference.score for index in range(2)] == [4.5, 1.5]
-    assert (data.test.prompt(0).reference.score, data.test.prompt(0).content_id) == (3.0, "i2.png")
+    assert [data.train.prompt(index).opinion.score for index in range(2)] == [4.5, 1.5]
+    assert (data.test.prompt(0).opinion.score, data.test.prompt(0).content_id) == (3.0, "i2.png")
 
 
 @pytest.mark.parametrize(("wording", "thinks"), [("visualquality_r1", True), ("visualquality_r1_no_thinking", False)])
@@ -135,7 +135,7 @@ def test_difference_scores_are_turned_round(tmp_path: Path) -> None:
 def test_a_label_a_rounding_error_outside_its_range_is_taken(tmp_path: Path) -> None:
     changes = {"label_range": {"minimum": 0.0, "maximum": 100.0}}
     data = build_opinion_score(_config(tmp_path, train=["r.png a.png 100.00000000000001 1"], changes=changes))
-    assert data.train.prompt(0).reference.score == 5.0
+    assert data.train.prompt(0).opinion.score == 5.0
 
 
 @pytest.mark.parametrize("label", ["0.25", "5.01", "-3"])
@@ -208,7 +208,7 @@ def test_a_row_may_ask_in_the_numbers_of_its_labels_or_of_the_scale(top: float, 
     question = rating_question(Scale(minimum=1.0, maximum=top))
     config = _json_config(tmp_path, train=[_json_line("a.png", 3.0, question="<image>" + question)])
     config = config.model_copy(update={"scale": config.scale.model_copy(update={"maximum": 10.0})})
-    assert build_opinion_score(config).train.prompt(0).reference.score == 5.5
+    assert build_opinion_score(config).train.prompt(0).opinion.score == 5.5
 
 
 def test_everything_wrong_is_listed_at_once(tmp_path: Path) -> None:

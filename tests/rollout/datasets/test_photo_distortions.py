@@ -10,8 +10,9 @@ import pytest
 
 from conf.data import PhotoDistortionsConfig, ScaleConfig
 from rollout.datasets.base import Data, Demonstrations
+from rollout.datasets.distorted_photographs import NUM_DEMONSTRATIONS
 from rollout.datasets.distortions import EASY_KINDS, KIND_WORDS, LEVEL_WORDS, distort
-from rollout.datasets.photo_distortions import NUM_DEMONSTRATIONS, build_photo_distortions
+from rollout.datasets.photo_distortions import build_photo_distortions
 from rollout.datasets.photographs import PHOTOGRAPHS, TEST_NAMES, TRAIN_NAMES
 from rollout.media import load_image
 from rollout.types import Demonstration, Prompt
@@ -64,9 +65,9 @@ def test_another_data_seed_gives_other_pictures() -> None:
 def test_the_scale_changes_labels_but_not_pictures() -> None:
     usual, percent = _data().test.prompt(3), _data(_config(minimum=0, maximum=100)).test.prompt(3)
     assert _png(usual) == _png(percent)
-    assert percent.reference.score == pytest.approx((usual.reference.score - 1) * 25)
-    assert usual.reference.std is not None
-    assert percent.reference.std == pytest.approx(usual.reference.std * 25)
+    assert percent.opinion.score == pytest.approx((usual.opinion.score - 1) * 25)
+    assert usual.opinion.std is not None
+    assert percent.opinion.std == pytest.approx(usual.opinion.std * 25)
 
 
 def test_every_picture_is_a_square_of_the_configured_side() -> None:
@@ -146,7 +147,7 @@ def test_the_cold_start_of_the_short_wording_has_no_thought() -> None:
 def test_the_scores_of_the_cold_start_carry_no_information() -> None:
     shown = _shown(_data().cold_start, 1500)
     told = [float(example.target.split("<answer>")[1].removesuffix("</answer>")) for example in shown]
-    true = [example.prompt.reference.score for example in shown]
+    true = [example.prompt.opinion.score for example in shown]
     # Independent samples correlate with standard deviation 1 / sqrt(1500) = 0.026.
     assert abs(np.corrcoef(told, true)[0, 1]) < 0.1
 
@@ -156,7 +157,7 @@ def test_labels_fall_with_severity() -> None:
     scores: dict[int, list[float]] = {level: [] for level in range(6)}
     for shown in _shown(_data().warm_up, 600):
         (level,) = (level for word, level in words.items() if word in shown.target)
-        scores[level].append(shown.prompt.reference.score)
+        scores[level].append(shown.prompt.opinion.score)
     means = [float(np.mean(scores[level])) for level in range(6)]
     assert means == sorted(means, reverse=True)
 

@@ -1,0 +1,163 @@
+"""Videos: a file or picture files of frames in, the frames a model is shown out, the same for every consumer.
+
+    folder, files or video file --open_video--> Media (which frames, how far apart) --load_frames--> PIL.Image, ...
+
+Which frames are shown is decided once, when the data is checked, and written into the ``Media``: engine, trainer and
+teacher look at the same ones. The policy in one place:
+
+* of a video file ``fps`` frames a second are shown, at least 4, an even number, evenly spread (qwen-vl-utils' rule,
+  which cannot be called here because it loads torch);
+* frame files are shown all, or ``max_frames`` of them evenly spread; a folder's are sorted as people do, 2 before 10;
+* the rotation a file asks for is applied, as every player does; pixels that are not square are not stretched;
+* what cannot be decoded to its end, ends early, or changes its size is refused.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+from PIL import Image
+
+from conf.data import VideoConfig
+from rollout.media import fit_for_training, load_image
+from rollout.types import Media
+
+MIN_FRAMES = 4
+"""Shown of a video file, unless it has fewer."""
+FRAMES_PER_STEP = 2
+"""Models look at frames two by two."""
+MIN_SHARE = 0.9
+"""A file that ends before this share of the duration it declares is torn; timestamps are not more exact."""
+
+
+def open_video(source: Path | Sequence[Path], *, config: VideoConfig) -> Media:
+    """The video with the frames to be shown; every one of them has been decoded.
+
+    ``source`` is a video file, a folder of frames, or the frames in order.
+
+    Raises:
+        ValueError: A file is missing, torn or damaged, frames differ in size, or there are fewer than two. The message
+            names the file and the reason.
+    """
+    if isinstance(source, Path) and not source.is_dir():
+        return _open_file(source, config=config)
+    files = frame_files(source) if isinstance(source, Path) else list(source)
+    if len(files) < FRAMES_PER_STEP:
+        where = source if isinstance(source, Path) else ", ".join(map(str, files))
+        raise ValueError(f"video {where}: {len(files)} frames, at least {FRAMES_PER_STEP} make a video")
+    shown = spread(len(files), num_shown=min(len(files), config.max_frames))
+    media = Media(
+        kind="video",
+        frames=tuple(str(files[index]) for index in shown),
+        fps=config.fps * len(shown) / len(files),
+        max_pixels=config.max_pixels,
+    )
+    load_frames(media)
+    return media
+
+
+def load_frames(media: Media) -> list[Image.Image]:
+    """The shown frames as RGB, all of one size, both sides at least 28 px.
+
+    Raises:
+        ValueError: A frame cannot be read any more, or frames differ in size.
+    """
+    if media.kind != "video":
+        raise ValueError(f"{media.name} is a picture, not a video")
+    frames = _load_files(media.frames) if media.frames else _decode(Path(media.name), indices=media.indices)
+    if len({frame.size for frame in frames}) > 1:
+        sizes = sorted({f"{frame.width}x{frame.height}" for frame in frames})
+        raise ValueError(f"video {media.name}: frames differ in size, {' and '.join(sizes)}")
+    return frames
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """Every file of a folder, sorted as people count; hidden files are none."""
+    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    return sorted(files, key=lambda path: ([_as_counted(part) for part in re.split(r"(\d+)", path.name)], path.name))
+
+
+def frames_to_show(num_frames: int, *, native_fps: float, config: VideoConfig) -> int:
+    """How many of a video file's frames are shown."""
+    wanted = max(num_frames / native_fps * config.fps, MIN_FRAMES)
+    most = min(config.max_frames - config.max_frames % FRAMES_PER_STEP, num_frames)
+    shown = int(min(wanted, most))
+    return shown - shown % FRAMES_PER_STEP
+
+
+def spread(num_frames: int, *, num_shown: int) -> list[int]:
+    """Indices of ``num_shown`` frames from the first to the last, evenly spread."""
+    return [int(index) for index in np.linspace(0, num_frames - 1, num_shown).round()]
+
+
+def _as_counted(part: str) -> tuple[int, str]:
+    return (int(part), "") if part.isdigit() else (-1, part)
+
+
+def _open_file(path: Path, *, config: VideoConfig) -> Media:
+    num_frames, native_fps = _measure(path)
+    if num_frames < FRAMES_PER_STEP:
+        raise ValueError(f"video {path}: {num_frames} frames, at least {FRAMES_PER_STEP} make a video")
+    shown = frames_to_show(num_frames, native_fps=native_fps, config=config)
+    return Media(
+        kind="video",
+        path=str(path),
+        indices=tuple(spread(num_frames, num_shown=shown)),
+        fps=native_fps * shown / num_frames,
+        max_pixels=config.max_pixels,
+    )
+
+
+def _load_files(files: Sequence[str]) -> list[Image.Image]:
+    return [load_image(Media(kind="image", path=file)) for file in files]
+
+
+def _measure(path: Path) -> tuple[int, float]:
+    """Number of frames and frames per second, after decoding all of it: a header does not show a torn file."""
+    num_frames, end_s = 0, 0.0
+    with _opened(path) as (container, stream):
+        if stream.average_rate is None:
+            raise ValueError(f"video {path}: declares no frame rate; encode it anew, or give its frames")
+        for packet in container.demux():  # sound too: the declared duration is that of the longest stream
+            if packet.pts is not None:
+                end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            if packet.stream.index == stream.index:
+                num_frames += len(packet.decode())
+        fit_for_training(Image.new("RGB", (stream.width, stream.height)), name=str(path))
+        declared_s = (container.duration or 0) / av.time_base
+        if end_s < MIN_SHARE * declared_s:
+            raise ValueError(f"video {path}: ends after {end_s:.1f} of the {declared_s:.1f} s it declares")
+        return num_frames, float(stream.average_rate)
+
+
+def _decode(path: Path, *, indices: Sequence[int]) -> list[Image.Image]:
+    wanted, found = set(indices), dict[int, Image.Image]()
+    with _opened(path) as (container, stream):
+        for index, frame in enumerate(container.decode(stream)):
+            if index in wanted:
+                picture = Image.fromarray(frame.to_ndarray(format="rgb24")).rotate(frame.rotation, expand=True)
+                found[index] = fit_for_training(picture, name=f"{path} frame {index}")
+            if len(found) == len(wanted):
+                return [found[index] for index in indices]
+    raise ValueError(f"video {path}: has no frame {max(wanted)} any more; it was changed after it was checked")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container and its first video stream; whatever libav raises inside becomes a ValueError."""
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise ValueError(f"video {path}: holds no pictures")
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            yield container, stream
+    except FileNotFoundError as error:
+        raise ValueError(f"video {path}: no such file") from error
+    except av.FFmpegError as error:
+        raise ValueError(f"video {path}: cannot be decoded: {error.strerror}") from error

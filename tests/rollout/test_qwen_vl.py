@@ -1,0 +1,134 @@
+"""What the Qwen2.5-VL family makes of prompts, held against transformers' own processor and positions."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conf.machine import ModelConfig
+from rollout.families import build_family
+from rollout.families.base import Family
+from rollout.families.tiny_qwen_vl import TinyModelSize, create_tiny_qwen_vl
+from rollout.types import Media, Message, Preference, Prompt
+
+MIN_PIXELS, MAX_PIXELS = 28 * 28, 28 * 28 * 16
+COMPLETION = np.array([5, 6, 7], dtype=np.int32)
+
+
+@pytest.fixture(scope="module")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Family:
+    folder = tmp_path_factory.mktemp("family") / "tiny"
+    create_tiny_qwen_vl(folder, size=TinyModelSize(), seed=0)
+    config = ModelConfig(family="qwen2_5_vl", path=str(folder), size=None, min_pixels=MIN_PIXELS, max_pixels=MAX_PIXELS)
+    return build_family(config, folder=str(folder))
+
+
+def _png(height: int, width: int, *, seed: int = 0) -> bytes:
+    buffer = io.BytesIO()
+    pixels_HW3 = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels_HW3).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _picture(height: int, width: int) -> Media:
+    return Media(kind="image", data=_png(height, width))
+
+
+def _video(
+    folder: Path, *, num_frames: int, height: int = 56, width: int = 84, fps: float = 2.0, max_pixels: int | None = None
+) -> Media:
+    paths = [folder / f"{index}.png" for index in range(num_frames)]
+    for seed, path in enumerate(paths):
+        path.write_bytes(_png(height, width, seed=seed))
+    return Media(kind="video", frames=tuple(map(str, paths)), fps=fps, max_pixels=max_pixels)
+
+
+def _prompt(*content: str | Media) -> Prompt:
+    return Prompt(
+        prompt_id="p",
+        messages=(Message(role="user", content=content),),
+        reference=Preference(better=1, pair_id="p", question="?"),
+        source="noise",
+        content_id="p",
+    )
+
+
+@pytest.mark.parametrize("height", [20, 28, 61, 200])
+@pytest.mark.parametrize("width", [28, 45, 300])
+def test_a_picture_is_counted_as_it_is_encoded(family: Family, height: int, width: int) -> None:
+    prompt = _prompt("Which?", _picture(height, width), "This?")
+    assert family.count_tokens(prompt) == len(family.encode(prompt).token_ids)
+
+
+@pytest.mark.parametrize("num_frames", [2, 3, 4, 9])
+@pytest.mark.parametrize("max_pixels", [None, 28 * 28 * 2, 28 * 28 * 100])
+def test_a_video_is_counted_as_it_is_encoded(
+    family: Family, tmp_path: Path, num_frames: int, max_pixels: int | None
+) -> None:
+    prompt = _prompt(_video(tmp_path, num_frames=num_frames, max_pixels=max_pixels), "Which?", _picture(56, 56))
+    assert family.count_tokens(prompt) == len(family.encode(prompt).token_ids)
+
+
+def test_grids_and_media_tokens_come_in_reading_order(family: Family, tmp_path: Path) -> None:
+    encoded = family.encode(_prompt(_picture(28, 56), _video(tmp_path, num_frames=5), "?", _picture(84, 28)))
+    assert encoded.media_grids == ((1, 2, 4), (3, 4, 6), (1, 6, 2))
+    assert encoded.num_media_tokens == 2 + 3 * 6 + 3
+
+
+def test_a_last_odd_frame_is_shown_twice(family: Family, tmp_path: Path) -> None:
+    odd, even = _video(tmp_path, num_frames=3), _video(tmp_path, num_frames=4)
+    same = Media(kind="video", frames=(*odd.frames, odd.frames[-1]), fps=2.0)
+    pixels = [family.encode(_prompt(one)).features["pixel_values_videos"] for one in (odd, same, even)]
+    assert torch.equal(pixels[0], pixels[1])
+    assert not torch.equal(pixels[0], pixels[2])
+
+
+def test_frames_are_reduced_to_the_lower_of_both_limits(family: Family, tmp_path: Path) -> None:
+    large = {limit: _video(tmp_path, num_frames=2, height=280, width=280, max_pixels=limit) for limit in (None, 3136)}
+    assert family.encode(_prompt(large[None])).media_grids == ((1, 8, 8),)
+    assert family.encode(_prompt(large[3136])).media_grids == ((1, 4, 4),)
+
+
+def test_a_limit_below_the_models_smallest_picture_is_refused(family: Family, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"data\.video\.max_pixels=500 is below model\.min_pixels=784"):
+        family.encode(_prompt(_video(tmp_path, num_frames=2, max_pixels=500)))
+
+
+@pytest.mark.parametrize(("fps", "expected"), [(2.0, [0, 2, 4, 6]), (0.8, [0, 5, 10, 15]), (24.0, [0, 0, 0, 0])])
+def test_steps_lie_apart_in_time_as_their_frames_do(
+    family: Family, tmp_path: Path, fps: float, expected: list[int]
+) -> None:
+    # Two positions per second, two frames per step: 4 / fps positions between steps.
+    encoded = family.encode(_prompt(_video(tmp_path, num_frames=8, height=28, width=28, fps=fps)))
+    is_video = np.isin(encoded.token_ids, family.banned_token_ids[-1])
+    time = encoded.positions[0][is_video]
+    assert (time - time[0]).tolist() == expected
+
+
+def test_positions_of_pictures_are_those_of_transformers(family: Family) -> None:
+    prompts = [_prompt("a", _picture(56, 28), "b", _picture(28, 112)), _prompt(_picture(84, 84), "much longer text")]
+    arguments = family.forward_arguments([(family.encode(prompt), COMPLETION) for prompt in prompts])
+    image_token = family.banned_token_ids[-2]
+    is_image = (arguments["input_ids"] == image_token).to(torch.int32) * arguments["attention_mask"].to(torch.int32)
+    model = family.load_model(dtype=torch.float32, attention="eager").model
+    theirs, _ = model.get_rope_index(  # type: ignore[operator, union-attr]
+        arguments["input_ids"],
+        mm_token_type_ids=is_image,
+        image_grid_thw=arguments["image_grid_thw"],
+        attention_mask=arguments["attention_mask"],
+    )
+    assert torch.equal(arguments["position_ids"], theirs)
+
+
+def test_rows_of_a_batch_keep_their_own_media(family: Family, tmp_path: Path) -> None:
+    prompts = [_prompt("text"), _prompt(_picture(56, 56), "?"), _prompt(_video(tmp_path, num_frames=4), "which one?")]
+    model = family.load_model(dtype=torch.float32, attention="eager").eval()
+    encoded = [family.encode(prompt) for prompt in prompts]
+    with torch.no_grad():
+        together = model(**family.forward_arguments([(one, COMPLETION) for one in encoded])).logits
+        for row, one in enumerate(encoded):
+            alone = model(**family.forward_arguments([(one, COMPLETION)])).logits[0]
+            assert torch.allclose(together[row, : len(alone)], alone, atol=1e-4)
