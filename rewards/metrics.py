@@ -1,27 +1,37 @@
-"""What the journal says about a scored step, as ``room/thing/statistic``.
+"""What the journal says about a scored step, as ``room/thing/statistic``; what gives cause for alarm is in ``trust``.
 
 A statistic that is undefined (the mean of a term that abstained everywhere, the spread of no scores) has
 no key: a made-up 0 would plot as a fact.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from rewards.spread import score_spread
-from rewards.tags import STATUSES
+from rewards.tags import STATUSES, counted_score, possible_statuses
+from rewards.trust import trust_metrics
 from rewards.types import ScoredGroup
 
 
 def reward_metrics(scored: Sequence[ScoredGroup]) -> dict[str, float]:
     """Rewards, answers and completions of one step; fractions are of completions unless named otherwise.
 
+    Statuses an answer to these tasks cannot have are left out. Scores outside the scale are counted and enter no
+    mean and no spread: a single one can be hundreds of scales away.
+
     Raises:
         ValueError: There is no completion to describe.
     """
     if not any(group.rewards for group in scored):
         raise ValueError("reward metrics need at least one scored completion")
-    defined = {**_reward_metrics(scored), **_answer_metrics(scored), **_completion_metrics(scored)}
+    defined = {
+        **_reward_metrics(scored),
+        **_answer_metrics(scored),
+        **_completion_metrics(scored),
+        **trust_metrics(scored),
+    }
     return {name: value for name, value in defined.items() if value is not None}
 
 
@@ -33,19 +43,25 @@ def _reward_metrics(scored: Sequence[ScoredGroup]) -> Mapping[str, float | None]
         metrics[f"rewards/{term}/mean"] = _mean(_present(scores))
         metrics[f"rewards/abstained/{term}"] = float(scores.count(None))
     totals = _present(reward.total for reward in rewards)
-    return metrics | {
-        "rewards/total/mean": _mean(totals),
-        "rewards/total/std": float(np.std(totals)) if totals else None,
-        "rewards/abstained/total": float(len(rewards) - len(totals)),
-        "rewards/zero_spread/group_fraction": _mean([float(_has_no_spread(group)) for group in scored]),
-    }
+    notes = Counter(f"rewards/{term}/num_{note}" for reward in rewards for term, note in reward.notes.items())
+    return (
+        metrics
+        | {name: float(number) for name, number in notes.items()}
+        | {
+            "rewards/total/mean": _mean(totals),
+            "rewards/total/std": float(np.std(totals)) if totals else None,
+            "rewards/abstained/total": float(len(rewards) - len(totals)),
+            "rewards/zero_spread/group_fraction": _mean([float(_has_no_spread(group)) for group in scored]),
+        }
+    )
 
 
 def _answer_metrics(scored: Sequence[ScoredGroup]) -> Mapping[str, float | None]:
     statuses = [answer.status for group in scored for answer in group.answers]
-    scores = [_present(answer.score for answer in group.answers) for group in scored]
+    scores = [_present(counted_score(answer, out_of_range="drop") for answer in group.answers) for group in scored]
     spread = score_spread(scores)
-    counts = {status: float(statuses.count(status)) for status in STATUSES}
+    possible = {status for group in scored for status in possible_statuses(group.group.prompt)}
+    counts = {status: float(statuses.count(status)) for status in STATUSES if status in possible}
     return {
         **{f"answers/{status}/count": count for status, count in counts.items()},
         **{f"answers/{status}/fraction": count / len(statuses) for status, count in counts.items()},

@@ -1,4 +1,4 @@
-"""Text of a completion -> what it thought, what it answered, and whether that answer is a score.
+"""Text of a completion -> what it thought, what it answered, and whether that answer is a score or a choice.
 
 The one parser: rewards, evaluation and the command line that judges a folder all read scores here, so a
 picture gets the same score wherever it is judged. What counts as a score, answer by answer, on the
@@ -26,7 +26,10 @@ completion                             status        score    why
 ``<answer>3.5``                        no_tag        None     a cut answer may be a cut number
 =====================================  ============  =======  ==========================================
 
-No status ever comes with a default or a random score. Tags are case-sensitive.
+A choice between two answers is stricter still, because hedging must not pay: one complete block that holds ``1``
+or ``2``, outer white space aside. ``Response 2``, ``2.0``, ``1 or 2`` and two blocks that differ are ``no_choice``.
+
+No status ever comes with a default or a random answer. Tags are case-sensitive.
 """
 
 import re
@@ -34,16 +37,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from rollout.types import RolloutGroup, Scale
+from rollout.types import Choice, Opinion, Prompt, RolloutGroup, Scale
 
 OutOfRange = Literal["keep", "drop"]
-Status = Literal["ok", "no_tag", "no_number", "out_of_range"]
+Status = Literal["ok", "no_tag", "no_number", "no_choice", "out_of_range"]
 STATUSES: tuple[Status, ...] = get_args(Status)
+_SCORE_STATUSES: tuple[Status, ...] = ("ok", "no_tag", "no_number", "out_of_range")
+_CHOICE_STATUSES: tuple[Status, ...] = ("ok", "no_tag", "no_choice")
 
-FormatMode = Literal["strict", "tolerant", "number", "answer"]
+FormatMode = Literal["strict", "tolerant", "number", "choice", "r1_reward", "answer"]
 
 _TAG = r"</?(?:think|answer)>"
 _PUBLISHED_SHAPE = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>", re.DOTALL)
+_R1_REWARD_SHAPE = re.compile(r"<think>.*?</think><answer>.*?</answer>", re.DOTALL)
 _ANSWER_BLOCK = rf"\s*<answer>(?:(?!{_TAG}).)*</answer>\s*"
 _ANSWER_ALONE = re.compile(_ANSWER_BLOCK, re.DOTALL)
 _THINK_THEN_ANSWER = re.compile(rf"\s*<think>(?:(?!{_TAG}).)*</think>{_ANSWER_BLOCK}", re.DOTALL)
@@ -51,6 +57,7 @@ _THINK_THEN_ANSWER = re.compile(rf"\s*<think>(?:(?!{_TAG}).)*</think>{_ANSWER_BL
 # ("I will put it in <answer> tags") does not swallow the real answer.
 _ANSWER = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL)
 _THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
+_CHOICES: dict[str, Choice] = {"1": 1, "2": 2}
 # Six digits before the dot hold every scale in use and keep a runaway literal from overflowing a variance.
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,6}(?:\.[0-9]+)?|\.[0-9]+)")
 
@@ -64,7 +71,9 @@ class ParsedAnswer:
     answer: str | None
     """Text of the last complete answer block, white space included; None without one."""
     score: float | None
-    """The number answered, also when it lies outside the scale; None when there is none."""
+    """The number answered, also when it lies outside the scale; None when there is none, and for choices."""
+    choice: Choice | None
+    """The answer chosen; None when there is none, and for scores."""
     status: Status
     has_format: bool
     """Whether the whole text is one think block and then one answer block (mode "tolerant"), or one answer
@@ -81,7 +90,23 @@ def parse(text: str, *, scale: Scale, wants_thinking: bool = True) -> ParsedAnsw
         think=think.group(1) if think else None,
         answer=answer,
         score=score,
+        choice=None,
         status=_status(answer, score, scale),
+        has_format=_has_shape(text, wants_thinking=wants_thinking),
+    )
+
+
+def parse_choice(text: str, *, wants_thinking: bool = True) -> ParsedAnswer:
+    """Read a completion that should choose the first or the second answer."""
+    think = _THINK.search(text)
+    answers = {answer.strip() for answer in _ANSWER.findall(text)}
+    choice = _CHOICES.get(next(iter(answers))) if len(answers) == 1 else None
+    return ParsedAnswer(
+        think=think.group(1) if think else None,
+        answer=_ANSWER.findall(text)[-1] if answers else None,
+        score=None,
+        choice=choice,
+        status="no_tag" if not answers else "no_choice" if choice is None else "ok",
         has_format=_has_shape(text, wants_thinking=wants_thinking),
     )
 
@@ -91,25 +116,36 @@ def counted_score(answer: ParsedAnswer, *, out_of_range: OutOfRange) -> float | 
     return None if out_of_range == "drop" and answer.status == "out_of_range" else answer.score
 
 
+def possible_statuses(prompt: Prompt) -> tuple[Status, ...]:
+    """What an answer to this prompt's task can be."""
+    return _SCORE_STATUSES if isinstance(prompt.reference, Opinion) else _CHOICE_STATUSES
+
+
 def parse_group(group: RolloutGroup) -> tuple[ParsedAnswer, ...]:
-    """Every completion of a group, in order, read on the scale of the group's label."""
-    prompt = group.prompt
-    return tuple(
-        parse(c.text, scale=prompt.reference.scale, wants_thinking=prompt.wants_thinking) for c in group.completions
-    )
+    """Every completion of a group, in order, read as its prompt's task asks: a score on its scale, or a choice."""
+    return tuple(parse_answer(completion.text, prompt=group.prompt) for completion in group.completions)
 
 
-def check_scale(groups: Sequence[RolloutGroup], *, scale: Scale) -> None:
-    """Refuse labels on another scale than the declared one.
+def parse_answer(text: str, *, prompt: Prompt) -> ParsedAnswer:
+    """Read one completion of ``prompt``."""
+    reference = prompt.reference
+    if isinstance(reference, Opinion):
+        return parse(text, scale=reference.scale, wants_thinking=prompt.wants_thinking)
+    return parse_choice(text, wants_thinking=prompt.wants_thinking)
+
+
+def check_scale(groups: Sequence[RolloutGroup], *, scale: Scale | None) -> None:
+    """Refuse opinion scores on another scale than the declared one; None declares that there are no such labels.
 
     Raises:
         ValueError: Names the first such prompt.
     """
     for group in groups:
-        if group.prompt.reference.scale != scale:
+        label = group.prompt.reference
+        if isinstance(label, Opinion) and label.scale != scale:
             raise ValueError(
                 f"prompt {group.prompt.prompt_id!r} of {group.prompt.source!r} has a label on "
-                f"{group.prompt.reference.scale}, the run declares {scale}; map its labels to that scale"
+                f"{label.scale}, the run declares {scale}; map its labels to that scale"
             )
 
 
@@ -124,14 +160,22 @@ def matches_format(text: str, *, mode: FormatMode) -> bool:
 
     strict: the published expression, which allows no outer white space but lets repeated or nested tags
     through. tolerant: outer white space allowed, exactly one think block, then exactly one answer block,
-    and no tag anywhere else. number: tolerant, and the answer is a number (in range or not). answer, for
-    prompts that ask for no thinking: exactly one answer block that holds a number, and nothing beside it.
+    and no tag anywhere else. number: tolerant, and the answer is a number (in range or not). choice: tolerant, and
+    the answer is 1 or 2. r1_reward: R1-Reward's published expression, outer white space aside: nothing between the
+    blocks, and one opening tag of each kind, whatever else stands inside. answer, for prompts that ask for no
+    thinking: exactly one answer block that holds a number, and nothing beside it.
     """
     if mode == "strict":
         return _PUBLISHED_SHAPE.fullmatch(text) is not None
+    if mode == "r1_reward":
+        has_one_of_each = text.count("<think>") == text.count("<answer>") == 1
+        return has_one_of_each and _R1_REWARD_SHAPE.fullmatch(text.strip()) is not None
     if not _has_shape(text, wants_thinking=mode != "answer"):
         return False
-    return mode == "tolerant" or read_number(_ANSWER.findall(text)[-1]) is not None
+    answer = _ANSWER.findall(text)[-1]
+    if mode == "choice":
+        return answer.strip() in _CHOICES
+    return mode == "tolerant" or read_number(answer) is not None
 
 
 def _has_shape(text: str, *, wants_thinking: bool) -> bool:

@@ -1,10 +1,23 @@
 """What scoring produces."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rewards.tags import ParsedAnswer
 from rollout.types import RolloutGroup
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Noted:
+    """A score with a word on how it came about, which is kept with the reward and counted."""
+
+    score: float | None
+    note: str
+    """A short name such as "timeout"."""
+
+
+Score = float | None | Noted
+"""Finite; None abstains."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,6 +29,8 @@ class Reward:
     statistics of its group and gets no credit."""
     parts: Mapping[str, float | None]
     """Unweighted score by term; None where a term abstained."""
+    notes: Mapping[str, str] = field(default_factory=dict[str, str])
+    """By term, why it abstained or what went wrong; most have nothing to say."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

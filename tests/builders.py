@@ -6,7 +6,18 @@ import numpy as np
 
 from rewards.tags import parse_group
 from rewards.types import Reward, ScoredGroup
-from rollout.types import Completion, FinishReason, Media, Message, Opinion, Prompt, RolloutGroup, Scale
+from rollout.types import (
+    Choice,
+    Completion,
+    FinishReason,
+    Media,
+    Message,
+    Opinion,
+    Preference,
+    Prompt,
+    RolloutGroup,
+    Scale,
+)
 
 ONE_TO_FIVE = Scale(minimum=1.0, maximum=5.0)
 
@@ -30,6 +41,27 @@ def make_prompt(
         source=source,
         content_id=content_id,
     )
+
+
+def make_pair_prompt(prompt_id: str = "pair-0/2", *, better: Choice = 2, source: str = "pairs") -> Prompt:
+    """A pairwise question about no picture."""
+    responses = ("strong blur", "strong haze")
+    question = "Which defect has this picture?"
+    text = f"{question}\nResponse 1: {responses[0]}\nResponse 2: {responses[1]}"
+    return Prompt(
+        prompt_id=prompt_id,
+        messages=(Message(role="user", content=(text,)),),
+        reference=Preference(
+            better=better, pair_id=prompt_id.partition("/")[0], question=question, responses=responses
+        ),
+        source=source,
+        content_id="scene-0",
+    )
+
+
+def make_choice(answer: Choice | str, *, favoured: Choice | None = None) -> str:
+    """A well-formed completion text that reasons for ``favoured`` (normally the answer) and answers ``answer``."""
+    return f"<think>Response {favoured or answer} is better.</think><answer>{answer}</answer>"
 
 
 def make_answer(score: float | str) -> str:

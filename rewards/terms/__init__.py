@@ -1,40 +1,62 @@
 """The reward terms by ``kind``.
 
-To add one: a module here, its section in ``conf.schema``, one entry in ``TERMS``, one YAML file and one test.
+To add one: a module here, its section in ``conf.reward_terms``, one entry in ``TERMS`` (``JUDGED_TERMS`` when it asks
+the judge), one YAML file and its configuration in the contract test.
 """
 
-import difflib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from conf.reward_terms import TermUnion
+from judge_client.types import Judge
 from rewards.terms.base import RewardTerm
+from rewards.terms.choice import ChoiceTerm
+from rewards.terms.comparison import ComparisonTerm
+from rewards.terms.consistency import ConsistencyTerm
+from rewards.terms.custom import CustomTerm
 from rewards.terms.format import FormatTerm
 from rewards.terms.opinion import OpinionTerm
+from rewards.terms.overlong import OverlongTerm
 from rewards.terms.ranking import RankingTerm
+from rewards.terms.remote import RemoteTerm
+
+
+class JudgedTermClass(Protocol):
+    """Takes the term's own config section, and whom to ask."""
+
+    def __call__(self, config: Any, *, judge: Judge) -> RewardTerm: ...  # noqa: ANN401 - pydantic pairs it by kind
+
 
 TermClass = Callable[[Any], RewardTerm]
 """Takes the term's own config section; pydantic has paired the two by ``kind``."""
 
-TERMS: dict[str, TermClass] = {
+TERMS_WITHOUT_JUDGE: Mapping[str, TermClass] = {
+    "choice": ChoiceTerm,
+    "custom": CustomTerm,
     "format": FormatTerm,
     "opinion": OpinionTerm,
+    "overlong": OverlongTerm,
     "ranking": RankingTerm,
+    "remote": RemoteTerm,
 }
+JUDGED_TERMS: Mapping[str, JudgedTermClass] = {
+    "comparison": ComparisonTerm,
+    "consistency": ConsistencyTerm,
+}
+TERMS = frozenset({*TERMS_WITHOUT_JUDGE, *JUDGED_TERMS})
 
 
-def build_term(config: TermUnion) -> RewardTerm:
-    """Make the term a config section describes."""
-    return term_class(config.kind)(config)
-
-
-def term_class(kind: str) -> TermClass:
-    """Look a term up.
+def build_term(config: TermUnion, *, name: str, judge: Judge | None) -> RewardTerm:
+    """Make the term that ``rewards.terms.<name>`` describes.
 
     Raises:
-        ValueError: No term has this name.
+        ValueError: It asks a judge and there is none.
     """
-    if kind not in TERMS:
-        near = difflib.get_close_matches(kind, TERMS, n=1, cutoff=0.0)[0]
-        raise ValueError(f"unknown reward term {kind!r}; known: {', '.join(sorted(TERMS))}; nearest: {near}")
-    return TERMS[kind]
+    if config.kind not in JUDGED_TERMS:
+        return TERMS_WITHOUT_JUDGE[config.kind](config)
+    if judge is None:
+        raise ValueError(
+            f"rewards.terms.{name}.kind={config.kind} asks a judge, but this run has none; choose one with "
+            f"judge=rule_server or judge=remote, or remove the term with ~rewards.terms.{name}"
+        )
+    return JUDGED_TERMS[config.kind](config, judge=judge)

@@ -36,7 +36,7 @@ class OpinionTerm:
         return [self._score_group(group) for group in groups]
 
     def _score_group(self, group: RolloutGroup) -> list[float | None]:
-        label = group.prompt.reference
+        label = group.prompt.opinion
         scores_K = np.array([np.nan if a.score is None else a.score for a in parse_group(group)])
         return list(opinion_rewards(scores_K, opinion=label.score, sigma=self._sigma(label.scale)).tolist())
 

@@ -105,7 +105,7 @@ class RankingTerm:
             return []
         rewards_BK = rank_rewards(
             _padded_scores(groups, out_of_range=self._out_of_range),
-            opinions_B=np.array([g.prompt.reference.score for g in groups], dtype=np.float64),
+            opinions_B=np.array([g.prompt.opinion.score for g in groups], dtype=np.float64),
             sources_B=[g.prompt.source for g in groups],
             form=self._form,
             ties=self._ties,

@@ -7,7 +7,14 @@ from rewards.metrics import reward_metrics
 from rewards.spread import score_spread
 from rewards.types import Reward, ScoredGroup
 from rollout.types import RolloutGroup
-from tests.builders import make_answer, make_completion, make_group, make_prompt, make_scored_group
+from tests.builders import (
+    make_answer,
+    make_completion,
+    make_group,
+    make_pair_prompt,
+    make_prompt,
+    make_scored_group,
+)
 
 STEP = [
     make_scored_group([1.0, 3.0], group=make_group([make_answer(2), make_answer(4)])),
@@ -31,14 +38,41 @@ STEP = [
         ("answers/no_number/count", 1.0),
         ("answers/out_of_range/count", 1.0),
         ("answers/format/fraction", 4 / 6),
-        ("answers/score/mean", (2 + 4 + 9 + 5) / 4),
+        ("answers/score/mean", (2 + 4 + 5) / 3),
         ("answers/spread/within", float(np.sqrt(2))),
-        ("answers/spread/across", float(np.std([3, 9, 5], ddof=1))),
+        ("answers/spread/across", float(np.std([3, 5], ddof=1))),
         ("completions/truncated/fraction", 0.0),
     ],
 )
 def test_a_step_is_described(key: str, value: float) -> None:
     assert reward_metrics(STEP)[key] == pytest.approx(value)
+
+
+def test_one_absurd_score_moves_no_mean_and_no_spread() -> None:
+    sane = [make_answer(2), make_answer(4)]
+    with_absurd = reward_metrics([make_scored_group([0.0] * 3, group=make_group([*sane, make_answer(90000)]))])
+    without = reward_metrics([make_scored_group([0.0] * 2, group=make_group(sane))])
+    for name in ("answers/score/mean", "answers/spread/within"):
+        assert with_absurd[name] == without[name]
+
+
+def test_scores_can_be_no_missing_choice_and_choices_no_missing_number() -> None:
+    scoring = reward_metrics([make_scored_group([0.0], group=make_group([make_answer(3)]))])
+    pairwise = reward_metrics([make_scored_group([0.0], group=make_group(["?"], prompt=make_pair_prompt()))])
+    assert "answers/no_choice/count" not in scoring
+    assert not {"answers/no_number/count", "answers/out_of_range/count"} & set(pairwise)
+    assert pairwise["answers/no_choice/fraction"] == 0.0
+
+
+def test_notes_are_counted_by_term() -> None:
+    group = make_group([make_answer(3)] * 3)
+    rewards = (
+        Reward(total=None, parts={"remote": None}, notes={"remote": "timeout"}),
+        Reward(total=None, parts={"remote": None}, notes={"remote": "timeout"}),
+        Reward(total=1.0, parts={"remote": 1.0}),
+    )
+    scored = ScoredGroup(group=group, rewards=rewards, answers=make_scored_group([0.0] * 3, group=group).answers)
+    assert reward_metrics([scored])["rewards/remote/num_timeout"] == 2.0
 
 
 def group_of_lengths() -> RolloutGroup:

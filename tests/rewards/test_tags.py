@@ -4,9 +4,19 @@ import dataclasses
 
 import pytest
 
-from rewards.tags import STATUSES, FormatMode, check_scale, matches_format, parse, parse_group, read_number
+from rewards.tags import (
+    STATUSES,
+    FormatMode,
+    check_scale,
+    matches_format,
+    parse,
+    parse_choice,
+    parse_group,
+    possible_statuses,
+    read_number,
+)
 from rollout.types import Scale
-from tests.builders import ONE_TO_FIVE, make_answer, make_group, make_prompt
+from tests.builders import ONE_TO_FIVE, make_answer, make_group, make_pair_prompt, make_prompt
 
 STRICT: FormatMode = "strict"
 TOLERANT: FormatMode = "tolerant"
@@ -74,8 +84,28 @@ def test_parsing_twice_gives_the_same_even_without_an_answer() -> None:
     assert parse("no idea", scale=ONE_TO_FIVE) == parse("no idea", scale=ONE_TO_FIVE)
 
 
-def test_every_status_is_named_once() -> None:
-    assert STATUSES == ("ok", "no_tag", "no_number", "out_of_range")
+@pytest.mark.parametrize(
+    ("text", "status", "choice"),
+    [
+        ("<answer>1</answer>", "ok", 1),
+        ("<answer> 2\n</answer>", "ok", 2),
+        ("<answer>2</answer> so <answer>2 </answer>", "ok", 2),
+        ("<answer>2</answer><answer>1</answer>", "no_choice", None),
+        ("<answer>1 or 2</answer>", "no_choice", None),
+        ("<answer>3</answer>", "no_choice", None),
+        ("<answer>2.0</answer>", "no_choice", None),
+        ("<answer></answer>", "no_choice", None),
+        ("<answer>2", "no_tag", None),
+        ("Response 2", "no_tag", None),
+    ],
+)
+def test_a_choice_is_read_strictly(text: str, status: str, choice: int | None) -> None:
+    parsed = parse_choice(text)
+    assert (parsed.status, parsed.choice, parsed.score) == (status, choice, None)
+
+
+def test_every_status_belongs_to_a_task() -> None:
+    assert {*possible_statuses(make_prompt()), *possible_statuses(make_pair_prompt())} == set(STATUSES)
 
 
 def test_a_long_runaway_literal_is_no_number() -> None:

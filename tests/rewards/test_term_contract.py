@@ -3,21 +3,54 @@
 import asyncio
 import math
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
-from conf.reward_terms import FormatTermConfig, OpinionTermConfig, RankingTermConfig, TermUnion
-from rewards.terms import TERMS, build_term, term_class
-from rollout.types import RolloutGroup
-from tests.builders import make_answer, make_group, make_prompt
+from conf.reward_terms import (
+    ChoiceTermConfig,
+    ComparisonTermConfig,
+    ConsistencyTermConfig,
+    CustomTermConfig,
+    FormatTermConfig,
+    OpinionTermConfig,
+    OverlongTermConfig,
+    RankingTermConfig,
+    RemoteTermConfig,
+    TermUnion,
+)
+from rewards.rules import weighted_sum
+from rewards.scorer import Scorer
+from rewards.server import reward_app
+from rewards.terms import JUDGED_TERMS, TERMS, TERMS_WITHOUT_JUDGE, build_term
+from rewards.terms.base import EagerTerm
+from rewards.terms.choice import ChoiceTerm
+from rewards.types import Noted, Score
+from rewards.wire import message_of
+from rollout.types import Prompt, RolloutGroup
+from tests.builders import make_answer, make_choice, make_group, make_pair_prompt, make_prompt
+from tests.rewards.judges import RuleJudge
+from tests.rewards.serving import serving
 
+CHOICE = ChoiceTermConfig(kind="choice", weight=1.0, mode="strict")
+EXAMPLE = Path(__file__).parents[2] / "docs/examples/custom_reward.py"
 CONFIGS: dict[str, TermUnion] = {
+    "choice": CHOICE,
+    "comparison": ComparisonTermConfig(kind="comparison", weight=1.0, plan="ring"),
+    "consistency": ConsistencyTermConfig(kind="consistency", weight=1.0, mode="signed"),
+    "custom": CustomTermConfig(kind="custom", weight=1.0, path=f"{EXAMPLE}:agreement"),
     "format": FormatTermConfig(kind="format", weight=1.0, mode="tolerant"),
     "opinion": OpinionTermConfig(kind="opinion", weight=1.0, sigma_fraction=0.1),
+    "overlong": OverlongTermConfig(kind="overlong", weight=1.0, max_tokens=60, cache_tokens=30),
     "ranking": RankingTermConfig(kind="ranking", weight=1.0, form="released", ties="half", out_of_range="keep"),
+    "remote": RemoteTermConfig(kind="remote", weight=1.0, url="http://replaced", timeout_s=10.0),
 }
-GROUPS = [
+FOR_SCORES = {"opinion", "ranking"}
+"""Terms that need opinion labels; all others are held to pairwise questions."""
+BLIND = {"overlong"}
+"""Terms to which content means nothing."""
+SCORED = [
     make_group(
         [make_answer(4.2), make_answer(3.9), "", make_answer(4.4)],
         prompt=make_prompt("a", opinion=4.5, source="one"),
@@ -33,12 +66,48 @@ GROUPS = [
     ),
     make_group([make_answer(3), make_answer(4)], prompt=make_prompt("e", opinion=3.0, source="alone")),
 ]
+CHOSEN = [
+    make_group([make_choice(1), make_choice(2), "", make_choice(2, favoured=1)], prompt=make_pair_prompt("a/2")),
+    make_group([make_choice(2), make_choice(2)], prompt=make_pair_prompt("b/2")),
+    make_group(["Response 2", "<answer>" * 50, "é😀<answer>2</answer>"], prompt=make_pair_prompt("c/2")),
+    make_group([make_choice(1), make_answer("1 or 2"), make_choice(1)], prompt=make_pair_prompt("d/2")),
+    make_group([make_choice(2), make_choice(1)], prompt=make_pair_prompt("e/2")),
+]
 
 every_term = pytest.mark.parametrize("kind", sorted(TERMS))
+Scoring = Callable[[str, Sequence[RolloutGroup]], list[list[Score]]]
 
 
-def score(kind: str, groups: Sequence[RolloutGroup]) -> list[list[float | None]]:
-    return asyncio.run(build_term(CONFIGS[kind]).score(groups))
+def groups_for(kind: str) -> list[RolloutGroup]:
+    return SCORED if kind in FOR_SCORES else CHOSEN
+
+
+@pytest.fixture(scope="module")
+def score() -> Iterator[Scoring]:
+    """Scores groups with a term built for the purpose; the remote one asks a server that grades choices."""
+    served: Prompt = make_pair_prompt()
+    grader = Scorer(
+        {"choice": ChoiceTerm(CHOICE)},
+        weights={"choice": 1.0},
+        rule=lambda parts, *, weights: weighted_sum(parts, weights=weights, abstention="completion"),
+        scale=None,
+    )
+    with serving(reward_app(grader, prompts={message_of(served): served})) as url:
+        remote = CONFIGS["remote"].model_copy(update={"url": f"{url}/get_reward"})
+
+        async def scored(kind: str, groups: Sequence[RolloutGroup]) -> list[list[Score]]:
+            term = build_term(remote if kind == "remote" else CONFIGS[kind], name=kind, judge=RuleJudge())
+            try:
+                return [list(row) for row in await term.score(groups)]
+            finally:
+                if isinstance(term, EagerTerm):
+                    await term.close()
+
+        yield lambda kind, groups: asyncio.run(scored(kind, groups))
+
+
+def number(score: Score) -> float | None:
+    return score.score if isinstance(score, Noted) else score
 
 
 def reordered(group: RolloutGroup, order: Callable[[int], Sequence[int]]) -> RolloutGroup:
@@ -47,44 +116,46 @@ def reordered(group: RolloutGroup, order: Callable[[int], Sequence[int]]) -> Rol
 
 
 @every_term
-def test_a_term_scores_every_completion(kind: str) -> None:
-    assert [len(row) for row in score(kind, GROUPS)] == [4, 2, 3, 3, 2]
+def test_a_term_scores_every_completion(kind: str, score: Scoring) -> None:
+    assert [len(row) for row in score(kind, groups_for(kind))] == [4, 2, 3, 3, 2]
 
 
 @every_term
-def test_a_score_is_finite_or_an_abstention(kind: str) -> None:
-    assert all(s is None or (type(s) is float and math.isfinite(s)) for row in score(kind, GROUPS) for s in row)
+def test_a_score_is_finite_or_an_abstention(kind: str, score: Scoring) -> None:
+    numbers = [number(s) for row in score(kind, groups_for(kind)) for s in row]
+    assert all(n is None or (type(n) is float and math.isfinite(n)) for n in numbers)
 
 
 @every_term
-def test_scoring_again_gives_the_same(kind: str) -> None:
-    assert score(kind, GROUPS) == score(kind, GROUPS)
+def test_scoring_again_gives_the_same(kind: str, score: Scoring) -> None:
+    assert score(kind, groups_for(kind)) == score(kind, groups_for(kind))
 
 
 @every_term
-def test_permuting_groups_permutes_scores(kind: str) -> None:
-    backwards = score(kind, GROUPS[::-1])[::-1]
-    assert [pytest.approx(row) for row in score(kind, GROUPS)] == backwards
+def test_permuting_groups_permutes_scores(kind: str, score: Scoring) -> None:
+    backwards = score(kind, groups_for(kind)[::-1])[::-1]
+    assert [pytest.approx(row) for row in score(kind, groups_for(kind))] == backwards
 
 
 @every_term
-def test_permuting_completions_permutes_scores(kind: str) -> None:
-    turned = [reordered(group, lambda size: range(size)[::-1]) for group in GROUPS]
-    assert [pytest.approx(row[::-1]) for row in score(kind, turned)] == score(kind, GROUPS)
+def test_permuting_completions_permutes_scores(kind: str, score: Scoring) -> None:
+    turned = [reordered(group, lambda size: range(size)[::-1]) for group in groups_for(kind)]
+    assert [pytest.approx(row[::-1]) for row in score(kind, turned)] == score(kind, groups_for(kind))
 
 
 @every_term
-def test_no_groups_give_no_scores(kind: str) -> None:
+def test_no_groups_give_no_scores(kind: str, score: Scoring) -> None:
     assert score(kind, []) == []
 
 
-@every_term
-def test_a_better_answer_never_earns_less_than_an_unreadable_one(kind: str) -> None:
-    groups = [
+@pytest.mark.parametrize("kind", sorted(TERMS - BLIND))
+def test_a_better_answer_earns_more_than_an_unreadable_one(kind: str, score: Scoring) -> None:
+    scored = [
         make_group([make_answer(4.5), make_answer(4.4), "?"], prompt=make_prompt("a", opinion=4.5)),
         make_group([make_answer(2.0), make_answer(2.1), "?"], prompt=make_prompt("b", opinion=2.0)),
     ]
-    right, _, unreadable = score(kind, groups)[0]
+    chosen = [make_group([make_choice(2), make_choice(1), "?"], prompt=make_pair_prompt(better=2))]
+    right, _, unreadable = (number(s) for s in score(kind, scored if kind in FOR_SCORES else chosen)[0])
     assert right is not None
     assert unreadable is not None
     assert right > unreadable
@@ -93,9 +164,14 @@ def test_a_better_answer_never_earns_less_than_an_unreadable_one(kind: str) -> N
 def test_the_schema_and_the_registry_name_the_same_terms() -> None:
     sections = typing.get_args(typing.get_args(TermUnion)[0])
     kinds = {typing.get_args(section.model_fields["kind"].annotation)[0] for section in sections}
-    assert kinds == set(TERMS) == set(CONFIGS)
+    assert kinds == TERMS == set(CONFIGS)
 
 
-def test_an_unknown_term_lists_the_names_and_the_nearest() -> None:
-    with pytest.raises(ValueError, match="known: format, opinion, ranking; nearest: ranking"):
-        term_class("rankings")
+def test_a_term_is_registered_once() -> None:
+    assert not set(TERMS_WITHOUT_JUDGE) & set(JUDGED_TERMS)
+
+
+@pytest.mark.parametrize("kind", sorted(JUDGED_TERMS))
+def test_a_term_that_asks_says_so_where_there_is_nobody_to_ask(kind: str) -> None:
+    with pytest.raises(ValueError, match=rf"rewards\.terms\.mine\.kind={kind} asks a judge"):
+        build_term(CONFIGS[kind], name="mine", judge=None)
