@@ -159,6 +159,16 @@ def evaluate(
     return report
 
 
+def one_line(report: EvaluationReport) -> str:
+    """An evaluation in one line; "-" where a number is undefined."""
+    alarm = "  ALARM: scores hardly differ between pictures, the judge has collapsed" if report.collapsed else ""
+    return (
+        f"SRCC {_decimals(report.srcc, num_digits=3)} PLCC {_decimals(report.plcc, num_digits=3)} "
+        f"format {100 * report.format_rate:.1f} % unparsed {report.num_unparsed}/{report.num_completions} "
+        f"spread {_decimals(report.spread_across, num_digits=3)}{alarm}"
+    )
+
+
 def format_table(evaluations: Mapping[str, Mapping[str, float]]) -> str:
     """A fixed-width table for a terminal, one row per named ``EvaluationReport.metrics()``; "-" where undefined.
 
@@ -198,7 +208,7 @@ def _picture(group: RolloutGroup, answers: Sequence[ParsedAnswer], *, out_of_ran
         prompt_id=prompt.prompt_id,
         source=prompt.source,
         content_id=prompt.content_id,
-        opinion=prompt.reference.score,
+        opinion=prompt.opinion.score,
         score=_mean_score([score for score in scores if score is not None]),
         scores=scores,
         statuses=tuple(answer.status for answer in answers),

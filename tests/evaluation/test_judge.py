@@ -63,7 +63,7 @@ def test_an_unparsed_picture_is_left_out_of_the_correlation_and_counted() -> Non
 
 def test_completions_are_counted_by_status() -> None:
     report = judged([picture([3, "x"], opinion=3), make_group(["3", make_answer(9)])])
-    assert report.num_by_status == {"ok": 1, "no_tag": 1, "no_number": 1, "out_of_range": 1}
+    assert report.num_by_status == {"ok": 1, "no_tag": 1, "no_number": 1, "no_choice": 0, "out_of_range": 1}
 
 
 def test_an_out_of_range_score_counts_as_a_score() -> None:
