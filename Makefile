@@ -18,7 +18,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help setup demo demo-seeds test check format conf submit clean
+.PHONY: help setup demo demo-seeds demo-pairs demo-pairs-seeds bench-judge bench-stability test check format conf submit clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  \1\t/' | expand -t 16
@@ -41,6 +41,18 @@ demo: setup  ## train the tiny judge and print the table: untrained, cold start,
 
 demo-seeds: setup  ## the demo for three seeds, one after the other
 	$(BIN)/python -m cluster.main train recipe=demo run.seed=0,1,2 --multirun $(ARGS)
+
+demo-pairs: setup  ## train the tiny pairwise judge with StableReinforce and a consistency judge over HTTP
+	$(BIN)/python -m cluster.main train recipe=demo_pairs $(ARGS)
+
+demo-pairs-seeds: setup  ## the same for three seeds, one after the other
+	$(BIN)/python -m cluster.main train recipe=demo_pairs run.seed=0,1,2 --multirun $(ARGS)
+
+bench-judge: setup  ## does the judge's latency hide? (ARGS: a cold-started model folder)
+	$(BIN)/python -m cluster.bench.judge $(ARGS)
+
+bench-stability: setup  ## learning curves of the algorithms at an aggressive learning rate (ARGS="--seeds 3")
+	$(BIN)/python -m cluster.bench.stability $(ARGS)
 
 test: setup  ## the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

@@ -4,7 +4,7 @@ The methods only pass calls on; they are spelled out so that the Ray dashboard a
 """
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -17,7 +17,7 @@ from learner.types import Rendezvous, ScoringRequest, StepReport, TrainerScore, 
 from rollout.types import Demonstration, RolloutGroup
 from rollout.weights.manifest import WeightManifest
 from rollout.weights.sender import Sender
-from rollout.worker_types import EngineOptions, EngineView, GenerationOrder
+from rollout.worker_types import EndedText, EngineOptions, EngineView, GenerationOrder
 
 
 class EngineActor:
@@ -33,6 +33,10 @@ class EngineActor:
 
     async def generate(self, order: GenerationOrder) -> list[RolloutGroup]:
         return await self._worker.generate(order)
+
+    async def stream(self, order: GenerationOrder) -> AsyncIterator[list[EndedText] | list[RolloutGroup]]:
+        async for part in self._worker.stream(order):
+            yield part
 
     async def view(self, order: GenerationOrder) -> list[EngineView]:
         return await self._worker.view(order)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,22 +13,29 @@ from rich.console import Console
 from cluster.checkpoint import CheckpointError, CheckpointFolder, RunState, read_state
 from cluster.engines import RolloutPool
 from cluster.gauges import RayGauges
+from cluster.held_out import judge_test_split
 from cluster.journal import Journal
+from cluster.judge import connected_judge, reachable_judge
 from cluster.learners import LearnerGroup
 from cluster.outcomes import RunFailed, RunStopped
 from cluster.preflight import check_enough_data, check_test_split, finished_model, make_run_folder
 from cluster.progress import ProgressDisplay
 from cluster.records import RunRecords
-from cluster.run import Desk, Run, judge_test_split, one_line
+from cluster.run import Desk, Run
 from cluster.start import Stack, connected, start, start_engines
 from cluster.topology import Placement, describe, plan
+from conf.data import PreferencePairsConfig
 from conf.effective import config_digest, effective_yaml
+from conf.judge import RemoteJudgeConfig
 from conf.load import load_run_config, quoted, refuse_ineffective
 from conf.schema import RunConfig
-from evaluation.judge import format_table
+from evaluation.reports import format_table, one_line
+from judge_client.errors import JudgeError
 from rollout.datasets import build_data
 from rollout.datasets.base import Data
+from rollout.datasets.lengths import fit_to_length
 from rollout.families.folders import check_model
+from rollout.worker_types import MediaLimits
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +47,7 @@ def train(overrides: Sequence[str], console: Console) -> int:
     """Run a job; returns the exit status."""
     config = load_run_config(overrides)
     refuse_ineffective(config, overrides)
-    placement = _plan(config)
+    placement = plan_of(config)
     check_model(config.model)
     folder = Path(config.run.folder).resolve()
     checkpoints = CheckpointFolder(folder, keep=config.loop.keep_checkpoints)
@@ -57,60 +65,65 @@ def train(overrides: Sequence[str], console: Console) -> int:
     if resumed is not None:
         console.print(f"resuming at {state.phase} step {state.next_step} from {resumed.name}", highlight=False)
     model_folder = prepare_model(config, folder=folder)
-    with connected(config, placement):
+    data = fitting(data, config, model_folder=model_folder)
+    with reachable_judge(config) as judge, connected(config, placement):
+        job = Job(data=data, judge=judge, state=state, resumed=resumed, model_folder=model_folder)
         try:
-            finished = asyncio.run(
-                _run_job(config, placement, console, data=data, state=state, resumed=resumed, model_folder=model_folder)
-            )
-        except (ValueError, OSError) as error:  # what was checked before is not to blame for these
+            finished = asyncio.run(_run_job(config, placement, console, job=job))
+        except (ValueError, OSError, JudgeError) as error:  # what was checked before is not to blame for these
             raise RunFailed(f"{type(error).__name__}: {error}") from error
         except asyncio.CancelledError:
             raise RunStopped("stopped at once; what came after the last checkpoint is lost") from None
     return _conclude(config, RunRecords(folder), console, finished=finished)
 
 
-async def _run_job(
-    config: RunConfig,
-    placement: Placement,
-    console: Console,
-    *,
-    data: Data,
-    state: RunState,
-    resumed: Path | None,
-    model_folder: Path,
-) -> bool:
-    stop, job = asyncio.Event(), asyncio.current_task()
-    assert job is not None
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What a training run was found to need before anything was started."""
+
+    data: Data
+    judge: RemoteJudgeConfig | None
+    state: RunState
+    resumed: Path | None
+    """The checkpoint to continue from."""
+    model_folder: Path
+
+
+async def _run_job(config: RunConfig, placement: Placement, console: Console, *, job: Job) -> bool:
+    stop, running = asyncio.Event(), asyncio.current_task()
+    assert running is not None
     for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, _request_stop, stop, job, console)
+        asyncio.get_running_loop().add_signal_handler(name, _request_stop, stop, running, console)
     records = RunRecords(Path(config.run.folder).resolve())
-    stack = await start(config, placement, model_folder=model_folder)
+    stack = await start(config, placement, model_folder=job.model_folder, limits=limits_of(job.data))
     try:
-        with (
-            ProgressDisplay(console, live=config.journal.progress) as display,
-            Journal(
-                records.folder,
-                first_global_step=state.global_step,
-                tensorboard=config.journal.tensorboard,
-                samples_per_step=config.journal.samples_per_step,
-                gauges=RayGauges(run_name=config.run.name),
-            ) as journal,
-        ):
-            run = Run(
-                config,
-                state=state,
-                data=data,
-                pool=make_pool(config, stack),
-                learners=LearnerGroup(stack.learners, stack.link, timeout_s=config.cluster.step_timeout_s),
-                desk=Desk(
-                    journal=journal,
-                    records=records,
-                    checkpoints=CheckpointFolder(records.folder, keep=config.loop.keep_checkpoints),
-                    display=display,
-                    stop=stop,
-                ),
-            )
-            return await run.execute(resumed=resumed, model_folder=model_folder)
+        async with connected_judge(job.judge, folder=records.folder) as judge:
+            with (
+                ProgressDisplay(console, live=config.journal.progress) as display,
+                Journal(
+                    records.folder,
+                    first_global_step=job.state.global_step,
+                    tensorboard=config.journal.tensorboard,
+                    samples_per_step=config.journal.samples_per_step,
+                    gauges=RayGauges(run_name=config.run.name),
+                ) as journal,
+            ):
+                run = Run(
+                    config,
+                    state=job.state,
+                    data=job.data,
+                    pool=make_pool(config, stack),
+                    learners=LearnerGroup(stack.learners, stack.link, timeout_s=config.cluster.step_timeout_s),
+                    judge=judge,
+                    desk=Desk(
+                        journal=journal,
+                        records=records,
+                        checkpoints=CheckpointFolder(records.folder, keep=config.loop.keep_checkpoints),
+                        display=display,
+                        stop=stop,
+                    ),
+                )
+                return await run.execute(resumed=job.resumed, model_folder=job.model_folder)
     finally:
         await stack.close()
 
@@ -118,23 +131,26 @@ async def _run_job(
 def evaluate(folder: str, overrides: Sequence[str], console: Console) -> int:
     """Rank the test pictures with a finished model."""
     config = load_run_config([*overrides, f"model.path={quoted(folder)}", "model.size=null"])
-    placement = _plan(config)
+    placement = plan_of(config)
     model_folder = finished_model(folder, family=config.model.family)
     data = build_data(config.data)
     check_test_split(config, data.test)
 
-    async def judge() -> int:
-        stack = await start_engines(config, placement, model_folder=model_folder)
+    async def ask() -> int:
+        stack = await start_engines(config, placement, model_folder=model_folder, limits=limits_of(data))
         try:
-            report = await judge_test_split(config, data=data, pool=make_pool(config, stack))
+            async with connected_judge(remote, folder=model_folder.parent) as judge:
+                report = await judge_test_split(config, data=data, pool=make_pool(config, stack), judge=judge)
         finally:
             await stack.close()
-        console.print(format_table({Path(folder).name: report.metrics()}), highlight=False, markup=False)
+        console.print(
+            format_table({Path(folder).name: report.metrics()}), highlight=False, markup=False, soft_wrap=True
+        )
         console.print(one_line(report), highlight=False, markup=False, soft_wrap=True)
         return 0
 
-    with connected(config, placement):
-        return asyncio.run(judge())
+    with reachable_judge(config) as remote, connected(config, placement):
+        return asyncio.run(ask())
 
 
 def create_model(folder: str, overrides: Sequence[str], console: Console) -> int:
@@ -152,8 +168,7 @@ def show_data(overrides: Sequence[str], console: Console) -> int:
     for name, split in (("train", data.train), ("test", data.test)):
         first = split.prompt(0)
         console.print(
-            f"{name:<6} {len(split):>7} pictures of {split.source}; first {first.prompt_id} "
-            f"opinion {first.reference.score:.3f}",
+            f"{name:<6} {len(split):>7} prompts of {split.source}; first {first.prompt_id} {first.truth}",
             highlight=False,
             soft_wrap=True,
         )
@@ -169,6 +184,30 @@ def make_pool(config: RunConfig, stack: Stack) -> RolloutPool:
         seed=config.run.seed,
         timeout_s=config.cluster.step_timeout_s,
     )
+
+
+def fitting(data: Data, config: RunConfig, *, model_folder: Path) -> Data:
+    """The data without prompts that leave no room for an answer, where rows may be that long.
+
+    Raises:
+        DatasetProblems: There are such prompts and ``data.too_long=refuse``.
+    """
+    if not isinstance(config.data, PreferencePairsConfig):
+        return data
+    from rollout.families import build_family  # noqa: PLC0415 - loads torch
+
+    longest = max(config.rollout.sampling.max_tokens, config.evaluation.sampling.max_tokens)
+    return fit_to_length(
+        data,
+        count_tokens=build_family(config.model, folder=str(model_folder)).count_tokens,
+        max_prompt_tokens=config.rollout.max_model_len - longest,
+        too_long=config.data.too_long,
+    )
+
+
+def limits_of(data: Data) -> MediaLimits:
+    """The most media a prompt of the data set holds."""
+    return MediaLimits(images=data.max_images, videos=data.max_videos)
 
 
 def prepare_model(config: RunConfig, *, folder: Path) -> Path:
@@ -208,7 +247,8 @@ def _first_version(names: Sequence[str]) -> str:
     raise RuntimeError(f"none of {', '.join(names)} is installed; run `make setup`")
 
 
-def _plan(config: RunConfig) -> Placement:
+def plan_of(config: RunConfig) -> Placement:
+    """Which process goes where."""
     return plan(config.cluster, config.rollout, config.learner, config.weights)
 
 
@@ -244,7 +284,7 @@ def _conclude(config: RunConfig, records: RunRecords, console: Console, *, finis
     if not finished:
         raise RunStopped("stopped and saved; the same command continues the run")
     records.write_summary(versions=library_versions(), run={"name": config.run.name, "seed": config.run.seed})
-    console.print(records.table(), highlight=False, markup=False)
+    console.print(records.table(), highlight=False, markup=False, soft_wrap=True)
     for name, path in (
         ("curve", curve),
         ("summary", records.folder / "summary.json"),

@@ -1,14 +1,19 @@
 """Every engine as one: prompts spread by load, groups back in order."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cluster.remote import within
+from cluster.remote import DeadlineExceeded, within
 from conf.schema import SamplingConfig
 from rollout.types import Prompt, RolloutGroup
 from rollout.worker_types import EngineView, GenerationOrder
+
+ROUND_STRIDE = 1_000_000_007
+"""Keeps the seeds of a step's further rounds apart from those of all steps."""
+OnEnd = Callable[[Prompt, str], None]
+"""Told the text of each completion as it ends."""
 
 
 class RolloutPool:
@@ -27,22 +32,27 @@ class RolloutPool:
         self._seed, self._timeout_s = seed, timeout_s
         self._num_pending = [0] * len(self._engines)
 
-    async def generate(self, prompts: Sequence[Prompt], *, step: int) -> list[RolloutGroup]:
-        """Sample the training groups of one step; the same step gives the same completions."""
+    async def generate(
+        self, prompts: Sequence[Prompt], *, step: int, round_number: int = 0, on_end: OnEnd | None = None
+    ) -> list[RolloutGroup]:
+        """Sample the training groups of one step; the same step and round give the same completions.
+
+        ``on_end`` is told of each completion's text while others are still being sampled.
+        """
         order = GenerationOrder(
             prompts=prompts,
             num_completions=self._num_completions,
             sampling=self._sampling,
-            seed=self._seed * 1_000_003 + step,
+            seed=self._seed * 1_000_003 + step + round_number * ROUND_STRIDE,
         )
-        return await self.run(order)
+        return await self.run(order, on_end=on_end)
 
-    async def run(self, order: GenerationOrder) -> list[RolloutGroup]:
+    async def run(self, order: GenerationOrder, *, on_end: OnEnd | None = None) -> list[RolloutGroup]:
         """Sample one group per prompt, in the order of the prompts."""
         shares = self._assign(len(order.prompts))
         try:
             parts = await asyncio.gather(
-                *(self._run_share(engine, order, share) for engine, share in enumerate(shares) if share)
+                *(self._run_share(engine, order, share, on_end) for engine, share in enumerate(shares) if share)
             )
         finally:
             for engine, share in enumerate(shares):
@@ -71,9 +81,27 @@ class RolloutPool:
         return shares
 
     async def _run_share(
-        self, engine: int, order: GenerationOrder, share: Sequence[int]
+        self, engine: int, order: GenerationOrder, share: Sequence[int], on_end: OnEnd | None
     ) -> list[tuple[int, RolloutGroup]]:
         part = replace(order, prompts=[order.prompts[index] for index in share])
-        refs = [self._engines[engine].generate.remote(part)]
-        (groups,) = await within(refs, self._timeout_s, f"engine {engine} generating {len(share)} groups")
+        what = f"engine {engine} generating {len(share)} groups"
+        if on_end is None:
+            (groups,) = await within([self._engines[engine].generate.remote(part)], self._timeout_s, what)
+        else:
+            groups = await self._follow(engine, part, on_end, what)
         return list(zip(share, groups, strict=True))
+
+    async def _follow(self, engine: int, order: GenerationOrder, on_end: OnEnd, what: str) -> list[RolloutGroup]:
+        """Pass on what an engine streams; the last part is the groups."""
+        groups: list[RolloutGroup] = []
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                async for ref in self._engines[engine].stream.options(num_returns="streaming").remote(order):
+                    for one in await ref:
+                        if isinstance(one, RolloutGroup):
+                            groups.append(one)
+                        else:
+                            on_end(order.prompts[one.prompt_index], one.text)
+        except TimeoutError:
+            raise DeadlineExceeded(self._timeout_s, what) from None
+        return groups

@@ -88,7 +88,7 @@ class Journal:
                 "step": step,
                 "global_step": global_step,
                 "prompt_id": one.group.prompt.prompt_id,
-                "reference": one.group.prompt.reference.score,
+                "truth": one.group.prompt.truth,
                 "text": completion.text,
                 "finish_reason": completion.finish_reason,
                 "policy_version": completion.policy_version,

@@ -7,17 +7,18 @@ message and an exit status: 0 done, 1 failed, 2 unusable input.
 import logging
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
 from cluster.outcomes import RunStopped
 from conf.cli import CommandLine, parse_command_line, usage
 from conf.errors import ConfigError
+from judge_client.errors import JudgeError
 
 UNUSABLE = (
     ValueError, FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError,
-    ConnectionError,
+    ConnectionError, JudgeError,
 )  # fmt: skip
 """What input, paths and addresses that cannot be used are refused with; the message says it all."""
 
@@ -70,19 +71,27 @@ def _dispatch(line: CommandLine, console: Console) -> int:
 
 
 def _run_here(line: CommandLine, console: Console) -> int:
-    from cluster import commands  # noqa: PLC0415 - loads Ray
+    from cluster import benchmark, commands, services  # noqa: PLC0415 - loads Ray
 
-    if line.command == "create-model":
-        return commands.create_model(_only_word(line), line.overrides, console)
-    if line.command == "evaluate":
-        return commands.evaluate(_only_word(line), line.overrides, console)
-    if line.command == "data":
-        return commands.show_data(line.overrides, console)
-    if not line.is_multirun:
-        return commands.train(line.overrides, console)
+    run: dict[str, Callable[[], int]] = {
+        "create-model": lambda: commands.create_model(_only_word(line), line.overrides, console),
+        "evaluate": lambda: commands.evaluate(_only_word(line), line.overrides, console),
+        "benchmark": lambda: benchmark.judge_by_benchmark(line.words, line.overrides, console),
+        "compare-judges": lambda: benchmark.compare(line.words, console),
+        "reward-server": lambda: services.serve(line.overrides, console, host=line.host, port=line.port),
+        "collect-traces": lambda: services.collect(line.words, line.overrides, console),
+        "data": lambda: commands.show_data(line.overrides, console),
+        "train": lambda: _train(line, console),
+    }
+    return run[line.command]()
+
+
+def _train(line: CommandLine, console: Console) -> int:
+    from cluster import commands  # noqa: PLC0415
     from conf.load import expand_sweep  # noqa: PLC0415
 
-    return max(commands.train(job, console) for job in expand_sweep(line.overrides))
+    jobs = expand_sweep(line.overrides) if line.is_multirun else [line.overrides]
+    return max(commands.train(job, console) for job in jobs)
 
 
 def _only_word(line: CommandLine) -> str:

@@ -1,6 +1,7 @@
 """The learning curve of a run as one picture: what the supervised phases did, and what RL added."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -9,31 +10,64 @@ from matplotlib.figure import Figure
 
 Row = Mapping[str, float | str]
 REWARD, SUPERVISED_LOSS = "rewards/total/mean", "supervised/loss"
-CORRELATIONS = {
-    "evaluation/agreement/srcc": ("held-out SRCC", "tab:green", "o"),
-    "evaluation/agreement/plcc": ("held-out PLCC", "tab:orange", "s"),
-}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Curve:
+    """One held-out figure over RL steps."""
+
+    key: str
+    label: str
+    color: str
+    marker: str
+    interval: tuple[str, str] | None = None
+    """Keys of the ends of its 95 % interval."""
+
+
+def _with_interval(thing: str, *, label: str, color: str, marker: str) -> Curve:
+    ends = (f"evaluation/{thing}/low", f"evaluation/{thing}/high")
+    return Curve(key=f"evaluation/{thing}/value", label=label, color=color, marker=marker, interval=ends)
+
+
+SCORE_CURVES = (
+    Curve(key="evaluation/agreement/srcc", label="held-out SRCC", color="tab:green", marker="o"),
+    Curve(key="evaluation/agreement/plcc", label="held-out PLCC", color="tab:orange", marker="s"),
+)
+PAIR_CURVES = (
+    _with_interval("accuracy", label="held-out accuracy", color="tab:green", marker="o"),
+    _with_interval("consistency", label="reasoning and answer agree", color="tab:orange", marker="s"),
+)
 
 
 def plot_learning_curve(rows: Sequence[Row], evaluations: Sequence[Row], path: Path, *, title: str) -> None:
-    """Draw supervised loss by step, and reward and held-out correlations by RL step, 0 being the cold start."""
+    """Draw supervised loss by step, and reward and held-out figures by RL step, 0 being the cold start."""
     figure = Figure(figsize=(12, 4), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    loss, reward, correlation = figure.subplots(1, 3)
+    loss, reward, held_out = figure.subplots(1, 3)
     first_rl = min((float(row["global_step"]) for row in rows if row["phase"] == "rl"), default=float("inf"))
     _draw_loss(loss, [row for row in rows if row["phase"] != "rl"])
     _draw(reward, rows, REWARD, origin=first_rl, color="tab:blue")
     reward.set(title="reward", xlabel="RL step", ylabel="mean reward of a step")
-    for key, (label, color, marker) in CORRELATIONS.items():
-        after = [row for row in evaluations if float(row["global_step"]) >= first_rl]
-        _draw(correlation, after, key, origin=first_rl, color=color, marker=marker, label=label)
-    correlation.axhline(0.0, color="black", linewidth=0.5)
-    correlation.set(title="agreement with opinions", xlabel="RL step (0: cold start)", ylabel="correlation")
-    correlation.set_ylim(-0.5, 1.0)
-    if correlation.get_legend_handles_labels()[0]:
-        correlation.legend(loc="lower right", frameon=False)
+    _draw_held_out(held_out, [row for row in evaluations if float(row["global_step"]) >= first_rl], origin=first_rl)
     figure.savefig(path, dpi=120)
+
+
+def _draw_held_out(axes: Axes, rows: Sequence[Row], *, origin: float) -> None:
+    of_pairs = any(PAIR_CURVES[0].key in row for row in rows)
+    for curve in PAIR_CURVES if of_pairs else SCORE_CURVES:
+        _draw(axes, rows, curve.key, origin=origin, color=curve.color, marker=curve.marker, label=curve.label)
+        known = [row for row in rows if curve.interval is not None and curve.interval[0] in row]
+        if curve.interval is not None and known:
+            steps = [float(row["global_step"]) - origin for row in known]
+            low, high = ([float(row[key]) for row in known] for key in curve.interval)
+            axes.fill_between(steps, low, high, color=curve.color, alpha=0.15, linewidth=0)
+    axes.axhline(0.5 if of_pairs else 0.0, color="black", linewidth=0.5)
+    what, unit = ("choices between two answers", "share") if of_pairs else ("agreement with opinions", "correlation")
+    axes.set(title=what, xlabel="RL step (0: cold start)", ylabel=unit)
+    axes.set_ylim(0.0 if of_pairs else -0.5, 1.0)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower right", frameon=False)
 
 
 def _draw_loss(axes: Axes, rows: Sequence[Row]) -> None:

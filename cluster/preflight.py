@@ -27,7 +27,7 @@ def check_enough_data(config: RunConfig, data: Data) -> None:
     size, given = config.rollout.prompts_per_step, len(data.train)
     if config.loop.num_steps and size > given:
         problems.append(
-            f"rollout.prompts_per_step={size} is more than the {given} training pictures of {data.train.source}; "
+            f"rollout.prompts_per_step={size} is more than the {given} training prompts of {data.train.source}; "
             f"use {given} or fewer"
         )
     if problems:
@@ -98,6 +98,6 @@ def _phase_problems(config: RunConfig, data: Data) -> Iterator[str]:
 def _test_split_problems(config: RunConfig, test: Dataset) -> Iterator[str]:
     if config.evaluation.num_prompts > len(test):
         yield (
-            f"evaluation.num_prompts={config.evaluation.num_prompts} is more than the {len(test)} test pictures of "
+            f"evaluation.num_prompts={config.evaluation.num_prompts} is more than the {len(test)} test prompts of "
             f"{test.source}; use {len(test)} or fewer"
         )

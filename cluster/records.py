@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cluster.journal import METRICS_FILE, read_rows
 from cluster.plot import plot_learning_curve
-from evaluation.judge import EvaluationReport, format_table
+from evaluation.reports import Report, figures, format_table, headline
 
 SUMMARY_LABELS = {"untrained": "untrained", "cold_start": "after cold start", "rl": "after RL"}
 """Evaluations a summary compares, and what its table calls them."""
@@ -20,7 +20,7 @@ class RunRecords:
         self.folder = folder
         self._evaluations = folder / "evaluation"
         self._seconds_file = folder / "seconds.json"
-        self._latest_srcc: dict[str, float] | None = None
+        self._headline: dict[str, float] | None = None
 
     def forget(self) -> None:
         """Delete what an earlier attempt left that never reached a checkpoint: it may be of other settings."""
@@ -33,12 +33,12 @@ class RunRecords:
         """Whether ``label`` was evaluated, in this process or before a resume."""
         return self._file(label).exists()
 
-    def add_evaluation(self, label: str, report: EvaluationReport, *, global_step: int, seconds: float) -> None:
+    def add_evaluation(self, label: str, report: Report, *, global_step: int, seconds: float) -> None:
         """Write one evaluation: every picture's verdict, and the numbers."""
         self._evaluations.mkdir(parents=True, exist_ok=True)
         values = {"label": label, "global_step": global_step, "seconds": seconds, **report.metrics()}
         write_json(self._file(label), {"metrics": values, "report": report.to_dict()})
-        self._latest_srcc = None
+        self._headline = None
         self.add_seconds("evaluation", seconds)
 
     def evaluations(self) -> list[dict[str, float | str]]:
@@ -46,13 +46,12 @@ class RunRecords:
         rows = [json.loads(path.read_text())["metrics"] for path in self._evaluations.glob("*.json")]
         return sorted(rows, key=lambda row: row["global_step"])
 
-    def latest_srcc(self) -> dict[str, float]:
-        """For the progress display: the newest held-out SRCC, when there is one."""
-        if self._latest_srcc is None:  # asked for at every step, so the files are read once per evaluation
-            key = "evaluation/agreement/srcc"
-            known = [row[key] for row in self.evaluations() if key in row]
-            self._latest_srcc = {"SRCC": float(known[-1])} if known else {}
-        return self._latest_srcc
+    def headline(self) -> dict[str, float]:
+        """For the progress display: the newest held-out figure, when there is one."""
+        if self._headline is None:  # asked for at every step, so the files are read once per evaluation
+            known = [shown for row in self.evaluations() if (shown := headline(_numbers(row)))]
+            self._headline = known[-1] if known else {}
+        return self._headline
 
     def add_seconds(self, phase: str, seconds: float) -> None:
         """Add to the wall seconds of a phase, over resumes."""
@@ -75,17 +74,12 @@ class RunRecords:
 
     def write_summary(self, *, versions: Mapping[str, str], run: Mapping[str, object]) -> dict[str, object]:
         """Write ``summary.json``: the figures of the run by phase; undefined ones are null."""
-        rows = {str(row["label"]): row for row in self.evaluations()}
-
-        def by_label(key: str) -> dict[str, object]:
-            return {label: rows[label].get(key) for label in SUMMARY_LABELS if label in rows}
-
+        rows = {str(row["label"]): figures(_numbers(row)) for row in self.evaluations()}
+        named = {label: rows[label] for label in SUMMARY_LABELS if label in rows}
+        names = list(dict.fromkeys(name for row in named.values() for name in row))
         summary: dict[str, object] = {
             "run": dict(run),
-            "srcc": by_label("evaluation/agreement/srcc"),
-            "plcc": by_label("evaluation/agreement/plcc"),
-            "format_rate": by_label("evaluation/format/fraction"),
-            "spread_across": by_label("evaluation/spread/across"),
+            **{name: {label: row.get(name) for label, row in named.items()} for name in names},
             "seconds": {phase: round(value, 1) for phase, value in self.seconds().items()},
             "versions": dict(versions),
         }

@@ -8,6 +8,12 @@ from typing import Any
 class DeadlineExceeded(RuntimeError):
     """A remote call did not return in time."""
 
+    def __init__(self, timeout_s: float, what: str) -> None:
+        super().__init__(
+            f"no answer within {timeout_s:g} s from {what}; if it is only slow, raise cluster.step_timeout_s "
+            "(or cluster.start_timeout_s at the start)"
+        )
+
 
 async def within(refs: Sequence[Any], timeout_s: float, what: str) -> list[Any]:
     """Return every result in order; the first failure is raised at once, without waiting for the others.
@@ -25,10 +31,7 @@ async def within(refs: Sequence[Any], timeout_s: float, what: str) -> list[Any]:
         if call in done:
             call.result()  # raises what it failed with
     if pending:
-        raise DeadlineExceeded(
-            f"no answer within {timeout_s:g} s from {what}; if it is only slow, raise cluster.step_timeout_s "
-            "(or cluster.start_timeout_s at the start)"
-        )
+        raise DeadlineExceeded(timeout_s, what)
     return [call.result() for call in calls]
 
 

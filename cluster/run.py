@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cluster.checkpoint import PHASES, CheckpointError, CheckpointFolder, Phase, RunState
 from cluster.engines import RolloutPool
+from cluster.held_out import judge_test_split
 from cluster.journal import Journal
 from cluster.learners import LearnerGroup
 from cluster.loop import Schedule, StepRecord, train
@@ -20,11 +21,14 @@ from cluster.progress import ProgressDisplay
 from cluster.records import RunRecords
 from cluster.statistics import step_metrics
 from conf.schema import RunConfig, SupervisedConfig
-from evaluation.judge import EvaluationReport, evaluate
+from evaluation.reports import one_line
+from judge_client.types import Judge
 from learner.algorithms import build_algorithm
+from learner.algorithms.base import RunFacts
 from learner.schedule import supervised_learning_rate
 from rewards.scorer import build_scorer
-from rollout.datasets.base import Data, Demonstrations, declared_scale
+from rewards.trust import BOUNDS, alarms
+from rollout.datasets.base import Data, Demonstrations, scale_of
 from rollout.prompts import DemonstrationStream, PromptStream
 from rollout.types import Demonstration
 from rollout.worker_types import GenerationOrder
@@ -58,15 +62,17 @@ class Run:
         data: Data,
         pool: RolloutPool,
         learners: LearnerGroup,
+        judge: Judge | None,
         desk: Desk,
     ) -> None:
         self._config, self._data, self._pool, self._learners = config, data, pool, learners
+        self._judge = judge
         self._journal, self._records, self._checkpoints = desk.journal, desk.records, desk.checkpoints
         self._display, self._stop = desk.display, desk.stop
         self._state = state
-        self._scale = declared_scale(config.data.scale)
         self._engine_version: int | None = None
         self._parity_bound = parity_bound(config)
+        self._ringing: frozenset[str] = frozenset()
 
     async def execute(self, *, resumed: Path | None, model_folder: Path) -> bool:
         """Run what is left of the run; False when it was stopped before the end."""
@@ -92,6 +98,8 @@ class Run:
         step = record.step + 1
         self._engine_version = self._learners.policy_version
         values = step_metrics(record, num_pending=self._pool.num_pending, policy_version=self._learners.policy_version)
+        values |= self._judge.metrics() if self._judge is not None else {}
+        self._raise_alarms(values, step=step)
         self._journal.sample(record.scored, step=record.step, global_step=self._state.global_step)
         self._advance("rl", step, values)
         if self._is_due(step, self._config.parity.every):
@@ -149,28 +157,37 @@ class Run:
         config = self._config
         if config.loop.num_steps == 0:
             return True
-        done = await train(
-            Schedule(first_step=self._state.next_step, num_steps=config.loop.num_steps, max_lag=config.loop.max_lag),
-            prompts=PromptStream(
-                self._data.train, prompts_per_step=config.rollout.prompts_per_step, seed=config.run.seed
-            ),
-            rollouts=self._pool,
-            scorer=build_scorer(config.rewards, scale=self._scale),
-            algorithm=build_algorithm(config.algorithm),
-            learner=self._learners,
-            observer=self,
+        facts = RunFacts(
+            max_tokens=config.rollout.sampling.max_tokens,
+            term_weights={name: term.weight for name, term in config.rewards.terms.items()},
         )
+        scorer = build_scorer(config.rewards, scale=scale_of(config.data), judge=self._judge)
+        try:
+            done = await train(
+                Schedule(
+                    first_step=self._state.next_step, num_steps=config.loop.num_steps, max_lag=config.loop.max_lag
+                ),
+                prompts=PromptStream(
+                    self._data.train, prompts_per_step=config.rollout.prompts_per_step, seed=config.run.seed
+                ),
+                rollouts=self._pool,
+                scorer=scorer,
+                algorithm=build_algorithm(config.algorithm, facts=facts),
+                learner=self._learners,
+                observer=self,
+            )
+        finally:
+            await scorer.close()
         return done == config.loop.num_steps
 
-    async def _evaluate(self, label: str) -> EvaluationReport:
+    async def _evaluate(self, label: str) -> None:
         await self._push_if_stale()
         started = time.perf_counter()
-        report = await judge_test_split(self._config, data=self._data, pool=self._pool)
+        report = await judge_test_split(self._config, data=self._data, pool=self._pool, judge=self._judge)
         seconds = time.perf_counter() - started
         self._records.add_evaluation(label, report, global_step=self._state.global_step, seconds=seconds)
         self._journal.record_evaluation(report.metrics(), global_step=self._state.global_step)
         self._display.say(f"evaluation {label}: {one_line(report)}")
-        return report
 
     async def _parity_gate(self) -> None:
         parity = self._config.parity
@@ -230,7 +247,15 @@ class Run:
             "rl": self._config.loop.num_steps,
         }
         shown = {name: values[key] for name, key in SHOWN.items() if key in values}
-        self._display.step(phase, done=done, total=totals[phase], numbers=shown | self._records.latest_srcc())
+        self._display.step(phase, done=done, total=totals[phase], numbers=shown | self._records.headline())
+
+    def _raise_alarms(self, values: Mapping[str, float], *, step: int) -> None:
+        """Say which figures have crossed their bound since the last step."""
+        ringing = {line.partition("=")[0]: line for line in alarms(values, bounds=BOUNDS)}
+        for name, line in ringing.items():
+            if name not in self._ringing:
+                self._display.say(f"ALARM at RL step {step}: {line}")
+        self._ringing = frozenset(ringing)
 
     def _set_state(self, *, phase: Phase, next_step: int) -> None:
         stepped = next_step > 0
@@ -256,34 +281,3 @@ SHOWN = {
     "tok/s": "rollout/tokens/per_s",
 }
 """Journal keys the progress display shows, by the word it shows them under."""
-
-
-async def judge_test_split(config: RunConfig, *, data: Data, pool: RolloutPool) -> EvaluationReport:
-    """Let the engines' current weights score the test pictures, always the same ones."""
-    num_prompts = min(config.evaluation.num_prompts, len(data.test))
-    order = GenerationOrder(
-        prompts=[data.test.prompt(index) for index in range(num_prompts)],
-        num_completions=config.evaluation.num_completions,
-        sampling=config.evaluation.sampling,
-        seed=config.run.seed,
-    )
-    scale = declared_scale(config.data.scale)
-    return evaluate(
-        await pool.run(order),
-        scale=scale,
-        min_spread=config.evaluation.min_spread,
-        out_of_range=config.evaluation.out_of_range,
-    )
-
-
-def one_line(report: EvaluationReport) -> str:
-    """An evaluation in one line; "-" where a number is undefined."""
-
-    def shown(value: float | None) -> str:
-        return "-" if value is None else f"{value:.3f}"
-
-    alarm = "  ALARM: scores hardly differ between pictures, the judge has collapsed" if report.collapsed else ""
-    return (
-        f"SRCC {shown(report.srcc)} PLCC {shown(report.plcc)} format {100 * report.format_rate:.1f} % "
-        f"unparsed {report.num_unparsed}/{report.num_completions} spread {shown(report.spread_across)}{alarm}"
-    )

@@ -29,7 +29,7 @@ from cluster.topology import Placement, Seat, match_bundles
 from conf.rules import effective_dtype
 from conf.schema import RunConfig
 from learner.types import Rendezvous
-from rollout.worker_types import EngineOptions
+from rollout.worker_types import EngineOptions, MediaLimits
 
 logger = logging.getLogger(__name__)
 
@@ -105,19 +105,20 @@ def connected(config: RunConfig, placement: Placement) -> Iterator[None]:
         ray.shutdown()
 
 
-async def start(config: RunConfig, placement: Placement, *, model_folder: Path) -> Stack:
+async def start(config: RunConfig, placement: Placement, *, model_folder: Path, limits: MediaLimits) -> Stack:
     """Start every actor of ``placement`` and connect learner and engines.
 
     Raises:
         DeadlineExceeded: The cluster has no room, or an actor does not come up in ``cluster.start_timeout_s``.
     """
     timeout_s = config.cluster.start_timeout_s
+    options = engine_options(config, placement, model_folder=model_folder, limits=limits)
     room = await _find_room(config, placement)
     learners = [
         ray.remote(LearnerActor).options(**actor_options(seat, room, config, name=f"learner-{rank}")).remote()
         for rank, seat in enumerate(placement.learner)
     ]
-    engines = _spawn_engines(config, placement, room, model_folder=model_folder)
+    engines = _spawn_engines(config, placement, room, options=options)
     link = WeightLink(
         learners,
         engines,
@@ -141,10 +142,11 @@ async def start(config: RunConfig, placement: Placement, *, model_folder: Path) 
     return stack
 
 
-async def start_engines(config: RunConfig, placement: Placement, *, model_folder: Path) -> Stack:
+async def start_engines(config: RunConfig, placement: Placement, *, model_folder: Path, limits: MediaLimits) -> Stack:
     """Start the engines alone, for work that learns nothing."""
+    options = engine_options(config, placement, model_folder=model_folder, limits=limits)
     room = await _find_room(config, placement)
-    engines = _spawn_engines(config, placement, room, model_folder=model_folder)
+    engines = _spawn_engines(config, placement, room, options=options)
     link = WeightLink([], engines, backend=placement.backend, colocated=False, timeout_s=1.0)
     stack = Stack(learners=[], engines=engines, link=link, group=room.group)
     try:
@@ -168,8 +170,7 @@ async def _find_room(config: RunConfig, placement: Placement) -> Room:
     return Room(group=group, bundles=order)
 
 
-def _spawn_engines(config: RunConfig, placement: Placement, room: Room, *, model_folder: Path) -> list[Any]:
-    options = engine_options(config, placement, model_folder=model_folder)
+def _spawn_engines(config: RunConfig, placement: Placement, room: Room, *, options: EngineOptions) -> list[Any]:
     return [
         ray.remote(EngineActor)
         .options(**actor_options(seat, room, config, name=f"engine-{n}"))
@@ -178,14 +179,16 @@ def _spawn_engines(config: RunConfig, placement: Placement, room: Room, *, model
     ]
 
 
-def engine_options(config: RunConfig, placement: Placement, *, model_folder: Path) -> EngineOptions:
+def engine_options(
+    config: RunConfig, placement: Placement, *, model_folder: Path, limits: MediaLimits
+) -> EngineOptions:
     """What every engine of the run is built from."""
     on_gpu = placement.mode != "no_gpu"
     return EngineOptions(
         folder=str(model_folder),
         dtype=effective_dtype(config),
         rollout=config.rollout,
-        max_media_per_prompt=1,
+        media_limits=limits,
         transfer_backend=placement.backend,
         seed=config.run.seed,
         on_gpu=on_gpu,

@@ -29,6 +29,7 @@ def _rollout_metrics(record: StepRecord, *, policy_version: int) -> Mapping[str,
     ages = np.array([learned_at - completion.policy_version for completion in completions])
     generate_s = record.seconds["generate"]
     return {
+        "rollout/groups/replaced": float(record.num_replaced),
         "rollout/tokens/total": float(num_tokens),
         "rollout/tokens/per_s": num_tokens / generate_s if generate_s > 0 else 0.0,
         "rollout/staleness/mean": float(ages.mean()),

@@ -5,6 +5,7 @@
 ``train`` is meant when no command is given. Hydra's own switches keep their names and meanings.
 """
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +14,26 @@ from typing import Literal, get_args
 from conf.errors import ConfigError, did_you_mean
 from conf.groups import group_choices
 
-Command = Literal["train", "create-model", "submit", "evaluate", "explain", "data"]
+Command = Literal[
+    "train", "create-model", "submit", "evaluate", "benchmark", "compare-judges", "reward-server", "collect-traces",
+    "explain", "data",
+]  # fmt: skip
 
 _MEANINGS: dict[Command, str] = {
     "train": "run a job: warm-up, cold start, RL, evaluation (the default command)",
     "create-model": "make a tiny Qwen2.5-VL with tokenizer and processor: create-model FOLDER",
     "submit": "send the job to a running Ray cluster and follow its log",
-    "evaluate": "rank the test pictures with a finished model",
+    "evaluate": "answer the test prompts with a finished model",
+    "benchmark": "judge a reward benchmark: benchmark NAME FILE (docs/benchmarks-judges.md)",
+    "compare-judges": "where two benchmark results agree: compare-judges FOLDER FOLDER",
+    "reward-server": "serve this run's rewards to other trainers over HTTP",
+    "collect-traces": "ask a teacher for reasoning about training pairs: collect-traces FILE",
     "explain": "type, bounds, value and meaning of a knob or section: explain [KEY ...]",
     "data": "read and check the data set, and describe it",
 }
-_TAKES_WORDS: tuple[Command, ...] = ("create-model", "evaluate", "explain", "data")
+_TAKES_WORDS: tuple[Command, ...] = (
+    "create-model", "evaluate", "benchmark", "compare-judges", "collect-traces", "explain", "data",
+)  # fmt: skip
 # Hydra's switches that answer something instead of running a job, and whether a value follows.
 _HYDRA_SWITCHES = {
     "--cfg": True,
@@ -39,7 +49,9 @@ _HYDRA_SWITCHES = {
     "--version": False,
 }
 _INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-_OWN_SWITCHES = ("--help", "-h", "--multirun", "-m", "--address")
+_OWN_SWITCHES = ("--help", "-h", "--multirun", "-m", "--address", "--host", "--port")
+_BELONGS_TO: dict[str, Command] = {"--address": "submit", "--host": "reward-server", "--port": "reward-server"}
+"""Switches that take a value, and the only command each means something to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +69,10 @@ class CommandLine:
     """Given to Hydra as they are when there are any; no job is run then."""
     address: str | None
     """Ray dashboard a job is submitted to."""
+    host: str | None
+    """Address a server listens on."""
+    port: str | None
+    """Port a server listens on, as given."""
 
 
 def parse_command_line(arguments: Sequence[str]) -> CommandLine:
@@ -86,8 +102,9 @@ def parse_command_line(arguments: Sequence[str]) -> CommandLine:
         else:
             words.append(argument)
     command = _command(words, asks_hydra=bool(switches))
-    if own.keys() & {"--address"} and command != "submit":
-        raise ConfigError([f"--address: belongs to the command submit, got {command}"])
+    stray = [name for name in own if _BELONGS_TO.get(name, command) != command]
+    if stray:
+        raise ConfigError([f"{name}: belongs to the command {_BELONGS_TO[name]}, got {command}" for name in stray])
     return CommandLine(
         command=command,
         overrides=tuple(overrides),
@@ -96,13 +113,18 @@ def parse_command_line(arguments: Sequence[str]) -> CommandLine:
         is_multirun=bool(own.keys() & {"--multirun", "-m"}),
         hydra_switches=tuple(switches),
         address=own.get("--address"),
+        host=own.get("--host"),
+        port=own.get("--port"),
     )
 
 
 def usage() -> str:
     """What ``--help`` prints."""
-    commands = "\n".join(f"  {name:<13} {meaning}" for name, meaning in _MEANINGS.items())
-    groups = "\n".join(f"  {name:<10} {', '.join(choices)}" for name, choices in group_choices().items())
+    commands = "\n".join(f"  {name:<14} {meaning}" for name, meaning in _MEANINGS.items())
+    groups = "\n".join(
+        textwrap.fill(", ".join(choices), 110, initial_indent=f"  {name:<10} ", subsequent_indent=" " * 13)
+        for name, choices in group_choices().items()
+    )
     return _USAGE.format(commands=commands, groups=groups)
 
 
@@ -135,7 +157,7 @@ def _with_value(argument: str, *, name: str, has_value: bool, rest: Iterator[str
 
 
 def _value_of(name: str, rest: Iterator[str]) -> str:
-    if name in _OWN_SWITCHES and name != "--address":
+    if name in _OWN_SWITCHES and name not in _BELONGS_TO:
         return ""
     value = next(rest, None)
     if value is None:
@@ -161,6 +183,7 @@ switches
   --info TOPIC    what Hydra knows: all, config, defaults, defaults-tree, plugins, searchpath
   -sc install=bash   print the shell code for tab completion: eval "$(arbiter -sc install=bash)"
   --address URL   (submit) the Ray dashboard, such as http://127.0.0.1:8265
+  --host, --port  (reward-server) where to listen, by default on 127.0.0.1:20240
   --help, -h      this text; arbiter explain lists every knob with type, bounds, value and meaning
 
 examples
@@ -168,5 +191,6 @@ examples
   arbiter recipe=demo rollout.num_completions=4 --cfg job  look before running
   arbiter recipe=smoke run.seed=0,1,2 --multirun           three short runs, one after the other
   arbiter explain algorithm.clip_low                       what a knob means
+  arbiter benchmark vl_rewardbench data.jsonl model.path=runs/demo-pairs/model model.size=null
   arbiter submit recipe=rl2r_kadid data.image_folder=...   the same job on a Ray cluster
 """

@@ -7,8 +7,9 @@ from typing import Any
 
 import yaml
 
+from conf.algorithm_rules import idle_algorithm_options
 from conf.machine import resolve_backend
-from conf.rules import placement_of
+from conf.rules import needs_a_judge, placement_of
 from conf.schema import RunConfig, SupervisedConfig
 
 _NOT_PART_OF_THE_RESULT = (
@@ -27,13 +28,24 @@ _NOT_PART_OF_THE_RESULT = (
     "rollout.enforce_eager",
     "learner.micro_batch_size",
     "learner.gradient_checkpointing",
+    "judge.base_urls",
+    "judge.api_key_variable",
+    "judge.timeout_s",
+    "judge.max_attempts",
+    "judge.max_concurrent",
+    "judge.requests_per_second",
+    "judge.cache",
+    "judge.breaker_failures",
+    "judge.max_consecutive_abstentions",
     "weights",
     "parity",
     "evaluation",
+    "benchmark",
     "journal",
     "cluster",
 )
-"""Names, durations and machine shapes: a run may be resumed with other ones (``loop.num_steps``: longer)."""
+"""Names, durations, machine shapes and where the judge is: a run may be resumed with other ones (``loop.num_steps``:
+longer)."""
 
 
 def effective_yaml(config: RunConfig) -> str:
@@ -49,7 +61,7 @@ def config_digest(config: RunConfig) -> str:
     for key in _NOT_PART_OF_THE_RESULT:
         section, _, name = key.partition(".")
         if name:
-            del values[section][name]
+            values[section].pop(name, None)  # a choice of the section may lack it
         else:
             del values[section]
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
@@ -61,6 +73,12 @@ def ineffective_options(config: RunConfig) -> dict[str, str]:
     reasons = dict(_idle_on_these_machines(config))
     reasons |= _idle_phase("warm_up", config.warm_up)
     reasons |= _idle_phase("cold_start", config.cold_start)
+    reasons |= dict(idle_algorithm_options(config.algorithm))
+    why = "only `arbiter benchmark` reads it"
+    reasons |= {key: why for key in leaf_values(config.model_dump()) if key.startswith("benchmark.")}
+    if not needs_a_judge(config):
+        why = "no reward term asks a judge"
+        reasons |= {key: why for key in leaf_values(config.model_dump()) if key.startswith("judge.")}
     if config.loop.num_steps == 0:
         why = "loop.num_steps=0 leaves out the RL phase"
         reasons |= {key: why for key in leaf_values(config.model_dump()) if key.startswith(_RL_ONLY)}

@@ -6,7 +6,7 @@ every choice. In the key of a term, ``<name>`` stands for the name the run gives
 
 import types
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass, is_dataclass
+from dataclasses import astuple, dataclass, is_dataclass, replace
 from typing import Annotated, Literal, Union, get_args, get_origin
 
 import annotated_types
@@ -44,7 +44,7 @@ class Knob:
     """Such as ">= 1 and <= 8"; empty when any value of the type will do."""
     meaning: str
     choice: str | None
-    """"data.kind=opinion_score" for an option that only this choice has, else None."""
+    """"data.kind=opinion_score" for an option that only this choice has (or these, separated by commas), else None."""
 
     @property
     def expected(self) -> str:
@@ -105,6 +105,8 @@ def type_words(annotation: object) -> str:
         return "one of " + ", ".join(str(a) for a in arguments)
     if origin in (Union, types.UnionType):
         return " or ".join(type_words(a) for a in arguments)
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return f"list, each {type_words(arguments[0])}"
     if origin is tuple:
         return f"list of {len(arguments)}, each {type_words(arguments[0])}"
     return _TYPE_WORDS.get(annotation, str(annotation))
@@ -130,9 +132,24 @@ def _section_knobs(section: type[Section], *, prefix: str, choice: str | None) -
             key, members = f"{key}.{ANY_NAME}", _members(value)
         if not members:
             yield _leaf(info, key=key, choice=choice)
-        for member in members:
-            inner = f"{key}.kind={_kind_of(member)}" if len(members) > 1 else choice
-            yield from _section_knobs(member, prefix=f"{key}.", choice=inner)
+        elif len(members) == 1:
+            yield from _section_knobs(members[0], prefix=f"{key}.", choice=choice)
+        else:
+            yield from _choice_knobs(members, key=key)
+
+
+def _choice_knobs(members: Sequence[type[Section]], *, key: str) -> Iterator[Knob]:
+    """The knobs of several sections to choose from; what they mean alike stands once."""
+    kinds = [str(_kind_of(member)) for member in members]
+    yield Knob(key=f"{key}.kind", kind=f"one of {', '.join(kinds)}", bounds="", meaning="", choice=None)
+    holders: dict[Knob, list[str]] = {}
+    for kind, member in zip(kinds, members, strict=True):
+        for knob in _section_knobs(member, prefix=f"{key}.", choice=None):
+            holders.setdefault(knob, []).append(kind)
+    for knob, holding in holders.items():
+        if knob.key != f"{key}.kind":
+            only = None if holding == kinds else f"{key}.kind={', '.join(holding)}"
+            yield knob if knob.choice else replace(knob, choice=only)
 
 
 def _section_meanings(section: type[Section], *, prefix: str) -> Iterator[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """What is wrong with a configuration, one readable line per problem."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
@@ -74,13 +75,21 @@ def _bad_value(key: str, finding: Mapping[str, object]) -> str:
         return f"{given}: expected a section with its own keys, such as {_example_below(key)}"
     detail = ""
     if finding["type"] == "literal_error":
-        allowed = expected_of(knobs).removeprefix("one of ").split(", ")
-        detail = did_you_mean(str(finding["input"]), allowed)
-    elif finding["type"] == "string_pattern_mismatch":
+        # Pydantic knows which choice was made; the knobs are those of every choice that has such an option.
+        allowed = _allowed(finding)
+        return f"{given}: expected one of {', '.join(allowed)}{did_you_mean(str(finding['input']), allowed)}"
+    if finding["type"] == "string_pattern_mismatch":
         context = finding["ctx"]
         assert isinstance(context, dict)
         detail = f" matching {context['pattern']}"
     return f"{given}: expected {expected_of(knobs)}{detail}"
+
+
+def _allowed(finding: Mapping[str, object]) -> list[str]:
+    """The values of a literal, out of pydantic's ``"'strict', 'tolerant' or 'number'"``."""
+    context = finding["ctx"]
+    assert isinstance(context, dict)
+    return [value.strip("'") for value in re.split(r", | or ", str(context["expected"]))]
 
 
 def _shown(value: object) -> str:

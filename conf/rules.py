@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal
 
-from conf.data import WORDINGS_WITHOUT_THINKING
+from conf.algorithm_rules import algorithm_disagreements, compares_within_groups
+from conf.data import WORDINGS_WITHOUT_THINKING, PhotoPairsConfig, PreferencePairsConfig
 from conf.machine import Placement, resolve_backend, resolve_placement
 
 if TYPE_CHECKING:
@@ -29,6 +30,16 @@ def placement_of(config: RunConfig) -> Placement:
     )
 
 
+def asks_for_a_choice(config: RunConfig) -> bool:
+    """Whether the data set asks which of two answers is better, rather than for a score."""
+    return isinstance(config.data, PhotoPairsConfig | PreferencePairsConfig)
+
+
+def needs_a_judge(config: RunConfig) -> bool:
+    """Whether a consistency judge is asked anything in this run."""
+    return any(term.kind in ("consistency", "comparison") for term in config.rewards.terms.values())
+
+
 def effective_dtype(config: RunConfig) -> Literal["float32", "bfloat16"]:
     """What ``learner.dtype`` means on these machines; engines and learner use the same."""
     if config.learner.dtype == "auto":
@@ -36,11 +47,32 @@ def effective_dtype(config: RunConfig) -> Literal["float32", "bfloat16"]:
     return config.learner.dtype
 
 
+def _the_algorithm_agrees_with_itself(config: RunConfig) -> Iterator[str]:
+    if config.loop.num_steps:
+        yield from algorithm_disagreements(config.algorithm)
+
+
 def _a_group_relative_algorithm_needs_a_group(config: RunConfig) -> Iterator[str]:
-    if config.algorithm.kind == "grpo" and config.loop.num_steps and config.rollout.num_completions < 2:
+    if not config.loop.num_steps or config.rollout.num_completions > 1:
+        return
+    if compares_within_groups(config.algorithm):
         yield (
             "rollout.num_completions=1 gives a group-relative algorithm nothing to compare; "
             "use rollout.num_completions=2 or more"
+        )
+    elif config.algorithm.dynamic_sampling.max_rounds > 1:
+        yield (
+            "rollout.num_completions=1 leaves no group with a spread of rewards; "
+            "use algorithm.dynamic_sampling.max_rounds=1"
+        )
+
+
+def _minibatches_divide_the_step(config: RunConfig) -> Iterator[str]:
+    num_prompts, num_minibatches = config.rollout.prompts_per_step, config.algorithm.num_minibatches
+    if config.loop.num_steps and num_prompts % num_minibatches:
+        yield (
+            f"algorithm.num_minibatches={num_minibatches} must divide rollout.prompts_per_step={num_prompts}, "
+            "because groups stay whole"
         )
 
 
@@ -95,7 +127,7 @@ def _every_term_is_weighed(config: RunConfig) -> Iterator[str]:
 
 
 def _the_format_reward_wants_what_the_prompt_asks_for(config: RunConfig) -> Iterator[str]:
-    if not config.loop.num_steps:
+    if not config.loop.num_steps or asks_for_a_choice(config):
         return
     asks_for_thinking = config.data.prompt not in WORDINGS_WITHOUT_THINKING
     for name, term in config.rewards.terms.items():
@@ -114,11 +146,40 @@ def _the_format_reward_wants_what_the_prompt_asks_for(config: RunConfig) -> Iter
             )
 
 
+def _the_terms_fit_the_task(config: RunConfig) -> Iterator[str]:
+    if not config.loop.num_steps:
+        return
+    task = "choice" if asks_for_a_choice(config) else "score"
+    for name, term in config.rewards.terms.items():
+        if _TASK_OF_TERM.get(term.kind, task) != task:
+            yield (
+                f"rewards.terms.{name}.kind={term.kind} has nothing to compare an answer with: "
+                f"data.kind={config.data.kind} asks for a {task}"
+            )
+        if term.kind == "format" and _TASK_OF_MODE.get(term.mode, task) != task:
+            yield f"rewards.terms.{name}.mode={term.mode} is never met: data.kind={config.data.kind} asks for a {task}"
+        if term.kind == "overlong" and term.max_tokens != config.rollout.sampling.max_tokens:
+            yield (
+                f"rewards.terms.{name}.max_tokens={term.max_tokens} must be rollout.sampling.max_tokens="
+                f"{config.rollout.sampling.max_tokens}, where completions are cut"
+            )
+
+
 def _the_test_split_is_large_enough(config: RunConfig) -> Iterator[str]:
     if config.data.kind == "photo_distortions" and config.evaluation.num_prompts > config.data.num_test:
         yield (
             f"evaluation.num_prompts={config.evaluation.num_prompts} is more than "
             f"data.num_test={config.data.num_test}; lower one or raise the other"
+        )
+    if config.data.kind == "photo_pairs" and config.evaluation.num_prompts > 2 * config.data.num_test:
+        yield (
+            f"evaluation.num_prompts={config.evaluation.num_prompts} is more than both orders of "
+            f"data.num_test={config.data.num_test} pairs; lower one or raise the other"
+        )
+    if asks_for_a_choice(config) and config.evaluation.num_prompts % 2:
+        yield (
+            f"evaluation.num_prompts={config.evaluation.num_prompts} would ask the last pair in one order only; "
+            "use an even number"
         )
 
 
@@ -178,14 +239,22 @@ def _overlap_needs_engines_of_their_own(config: RunConfig) -> Iterator[str]:
         )
 
 
+_TASK_OF_TERM = {"opinion": "score", "ranking": "score", "choice": "choice"}
+"""Terms that compare an answer with a ground truth of one kind; the others take any."""
+_TASK_OF_MODE = {"number": "score", "answer": "score", "choice": "choice"}
+"""Formats that want an answer of one kind; the others take any."""
+
 _RULES: tuple[Callable[[RunConfig], Iterator[str]], ...] = (
+    _the_algorithm_agrees_with_itself,
     _a_group_relative_algorithm_needs_a_group,
+    _minibatches_divide_the_step,
     _ranking_needs_partners,
     _training_samples_from_the_trainers_distribution,
     _batches_divide,
     _answers_fit_the_model_length,
     _every_term_is_weighed,
     _the_format_reward_wants_what_the_prompt_asks_for,
+    _the_terms_fit_the_task,
     _the_test_split_is_large_enough,
     _placement_matches_the_machines,
     _the_cpu_stack_has_no_gpu_features,

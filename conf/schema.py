@@ -10,7 +10,9 @@ from pydantic import Field, model_validator
 
 from conf.algorithms import AlgorithmConfig
 from conf.base import Section
+from conf.benchmark import BenchmarkConfig
 from conf.data import DataConfig
+from conf.judge import JudgeConfig
 from conf.machine import ClusterConfig, ModelConfig, WeightsConfig
 from conf.reward_terms import RewardsConfig
 from conf.rules import disagreements
@@ -172,12 +174,14 @@ class RunConfig(Section):
     cold_start: SupervisedConfig
     """Teaches the answer format, with scores that carry no information."""
     rollout: RolloutConfig
+    judge: JudgeConfig
     rewards: RewardsConfig
     algorithm: AlgorithmConfig
     learner: LearnerConfig
     weights: WeightsConfig
     parity: ParityConfig
     evaluation: EvaluationConfig
+    benchmark: BenchmarkConfig
     journal: JournalConfig
     cluster: ClusterConfig
 

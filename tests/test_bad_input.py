@@ -198,7 +198,7 @@ TABLE: Mapping[str, tuple[Damage, Sequence[str]]] = {
     "no demonstrations": (given("warm_up.num_steps=1"), ["no warm_up demonstrations; set warm_up.num_steps=0"]),
     "step larger than the data": (
         given("rollout.prompts_per_step=4"),
-        ["rollout.prompts_per_step=4 is more than the 3 training pictures of KADID-10K; use 3 or fewer"],
+        ["rollout.prompts_per_step=4 is more than the 3 training prompts of KADID-10K; use 3 or fewer"],
     ),
     "phase larger than the data": (
         given("cold_start.num_steps=1", "cold_start.batch_size=8"),
@@ -206,7 +206,7 @@ TABLE: Mapping[str, tuple[Damage, Sequence[str]]] = {
     ),
     "evaluation larger than the data": (
         given("evaluation.num_prompts=3"),
-        ["evaluation.num_prompts=3 is more than the 2 test pictures of KADID-10K; use 2 or fewer"],
+        ["evaluation.num_prompts=3 is more than the 2 test prompts of KADID-10K; use 2 or fewer"],
     ),
     "model folder missing": (
         given("model.size=null", "model.path=HERE/gone"),

@@ -21,7 +21,7 @@ RECIPE = (
 FIRST_RL_STEP = 63
 """Three steps of warm-up and the recipe's sixty of cold start, which teach the format, so that RL has rewards."""
 NUM_GLOBAL_STEPS = FIRST_RL_STEP + 5
-EXACT = ("supervised/", "rewards/", "answers/", "completions/", "learner/", "policy/", "correction/")
+EXACT = ("supervised/", "rewards/", "answers/", "completions/", "learner/")
 """Journal keys that must repeat digit for digit; the others are times and speeds."""
 
 

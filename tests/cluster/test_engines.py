@@ -1,13 +1,16 @@
 """Prompts are spread by load and groups come back in order."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import pytest
+
 from cluster.engines import RolloutPool
+from cluster.remote import DeadlineExceeded
 from conf.schema import SamplingConfig
 from rollout.types import Prompt, RolloutGroup
-from rollout.worker_types import GenerationOrder
+from rollout.worker_types import EndedText, GenerationOrder
 from tests.builders import make_group, make_prompt
 
 SAMPLING = SamplingConfig(temperature=1.0, top_p=1.0, max_tokens=8)
@@ -19,18 +22,32 @@ class FakeMethod:
     def __init__(self, call: Any) -> None:
         self.remote = call
 
+    def options(self, *, num_returns: str) -> "FakeMethod":
+        assert num_returns == "streaming"
+        return self
+
 
 class FakeEngine:
     def __init__(self, gate: asyncio.Event | None = None) -> None:
         self.served: list[list[str]] = []
         self._gate = gate
         self.generate = FakeMethod(self._generate)
+        self.stream = FakeMethod(self._stream)
 
     async def _generate(self, order: GenerationOrder) -> list[RolloutGroup]:
         self.served.append([prompt.prompt_id for prompt in order.prompts])
         if self._gate is not None:
             await self._gate.wait()
         return [make_group(["a"], prompt=prompt) for prompt in order.prompts]
+
+    async def _stream(self, order: GenerationOrder) -> AsyncIterator[Any]:
+        """Yield what is to be awaited, as Ray's streaming generators do."""
+        groups = await self._generate(order)
+        yield self._soon([EndedText(prompt_index=index, text="a") for index in reversed(range(len(groups)))])
+        yield self._soon(groups)
+
+    async def _soon(self, value: object) -> object:
+        return value
 
 
 def pool_of(engines: Sequence[FakeEngine]) -> RolloutPool:
@@ -91,3 +108,19 @@ def test_nothing_is_pending_after_a_failure() -> None:
         return -1
 
     assert asyncio.run(scenario()) == 0
+
+
+def test_each_text_is_passed_on_with_its_prompt_and_the_groups_still_come_in_order() -> None:
+    ended: list[tuple[str, str]] = []
+    pool = pool_of([FakeEngine(), FakeEngine()])
+    groups = asyncio.run(
+        pool.generate(prompts(5), step=0, on_end=lambda prompt, text: ended.append((prompt.prompt_id, text)))
+    )
+    assert sorted(ended) == [(f"p{index}", "a") for index in range(5)]
+    assert [group.prompt.prompt_id for group in groups] == [f"p{index}" for index in range(5)]
+
+
+def test_a_stream_that_stalls_is_given_up_and_the_error_says_who_was_waited_for() -> None:
+    pool = RolloutPool([FakeEngine(asyncio.Event())], num_completions=2, sampling=SAMPLING, seed=0, timeout_s=0.05)
+    with pytest.raises(DeadlineExceeded, match="engine 0 generating 3 groups"):
+        asyncio.run(pool.generate(prompts(3), step=0, on_end=lambda prompt, text: None))

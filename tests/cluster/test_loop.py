@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from cluster.loop import Schedule, StepRecord, train
+from cluster.loop import OnEnd, Schedule, StepRecord, train
 from learner.batching import assemble
 from learner.types import StepReport, TrainingBatch
 from rewards.types import ScoredGroup
@@ -19,6 +19,7 @@ class World:
 
     def __init__(self, *, credit: bool = True, stop_after: int | None = None) -> None:
         self.events: list[tuple[str, int]] = []
+        self.ended: list[str] = []
         self.records: list[StepRecord] = []
         self.version = self.pushed = 0
         self.staleness: list[int] = []
@@ -27,12 +28,27 @@ class World:
     def batch(self, step: int) -> Sequence[Prompt]:
         return [make_prompt(f"p{step}")]
 
-    async def generate(self, prompts: Sequence[Prompt], *, step: int) -> list[RolloutGroup]:
+    async def generate(
+        self, prompts: Sequence[Prompt], *, step: int, round_number: int, on_end: OnEnd | None
+    ) -> list[RolloutGroup]:
+        if on_end is not None:
+            on_end(prompts[0], "")
         self.events.append(("generate", step))
         self.staleness.append(step - self.pushed)
         await asyncio.sleep(0)
         totals = [0.0, 1.0] if self._credit else [1.0, 1.0]
         return [make_scored_group(totals).group for _ in prompts]
+
+    max_rounds = 1
+
+    def more(self, step: int, *, round_number: int, num_prompts: int) -> Sequence[Prompt]:
+        raise AssertionError(f"one round is enough, but step {step} wants {num_prompts} prompts for {round_number}")
+
+    def is_informative(self, scored: ScoredGroup) -> bool:
+        return bool(scored.rewards)
+
+    def on_end(self, prompt: Prompt, text: str) -> None:
+        self.ended.append(prompt.prompt_id)
 
     async def score(self, groups: Sequence[RolloutGroup]) -> list[ScoredGroup]:
         totals = [0.0, 1.0] if self._credit else [1.0, 1.0]
@@ -114,11 +130,19 @@ def test_an_observer_that_says_stop_ends_the_run_after_that_step() -> None:
     assert asyncio.run(run(world, num_steps=100, max_lag=1)) == 2
 
 
+def test_scoring_hears_of_completions_as_they_end() -> None:
+    world = World()
+    asyncio.run(run(world, num_steps=2, max_lag=0))
+    assert world.ended == ["p0", "p1"]
+
+
 class BrokenEngine(World):
-    async def generate(self, prompts: Sequence[Prompt], *, step: int) -> list[RolloutGroup]:
+    async def generate(
+        self, prompts: Sequence[Prompt], *, step: int, round_number: int, on_end: OnEnd | None
+    ) -> list[RolloutGroup]:
         if step == 2:
             raise RuntimeError("engine 0 died")
-        return await super().generate(prompts, step=step)
+        return await super().generate(prompts, step=step, round_number=round_number, on_end=on_end)
 
 
 class BrokenLearner(World):

@@ -36,7 +36,7 @@ def test_the_default_is_a_tiny_model_on_a_machine_without_gpu() -> None:
 @pytest.mark.parametrize("recipe", group_choices()["recipe"])
 def test_every_recipe_is_valid(recipe: str) -> None:
     own = OWN_KADID if recipe == "rl2r_kadid" else []
-    assert load_run_config([f"recipe={recipe}", *own]).run.name == recipe
+    assert load_run_config([f"recipe={recipe}", *own]).run.name == recipe.replace("_pairs", "-pairs")
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,26 @@ def test_every_recipe_is_valid(recipe: str) -> None:
 def test_every_choice_is_valid_in_a_fitting_run(group: str, choice: str) -> None:
     fitting = {
         "opinion_score": [*OWN_KADID, "warm_up.num_steps=0", "cold_start.num_steps=0"],
+        "preference_pairs": [
+            "data.train_labels=train.jsonl",
+            "data.test_labels=test.jsonl",
+            "rewards=choice",
+            "warm_up.num_steps=0",
+            "cold_start.num_steps=0",
+        ],
+        "photo_pairs": ["rewards=choice"],
         "two_nodes8": ["learner.world_size=8", "rollout.num_engines=8"],
     }
-    load_run_config([f"{group}={choice}", *fitting.get(choice, [])])
+    needs_pairs = group == "rewards" and choice in ("choice", "r1_reward", "r1_reward_released")
+    needs_a_server = group == "judge" and choice == "remote"
+    load_run_config(
+        [
+            f"{group}={choice}",
+            *fitting.get(choice, []),
+            *(["data=photo_pairs"] if needs_pairs else []),
+            *(["judge.base_urls=[http://judge:8000/v1]"] if needs_a_server else []),
+        ]
+    )
 
 
 def test_the_command_line_has_the_last_word_over_a_recipe() -> None:
@@ -101,7 +118,7 @@ def test_the_effective_configuration_composes_to_itself() -> None:
         ("+loop.max_lagg=2", "loop.max_lagg: unknown key; did you mean loop.max_lag?"),
         ("num_completions=3", "num_completions: unknown key; did you mean rollout.num_completions?"),
         ("modle=tiny", "modle: unknown key; did you mean model?"),
-        ("recipe=dmo", "recipe=dmo: expected one of demo, rl2r_kadid, smoke; did you mean demo?"),
+        ("recipe=dmo", "recipe=dmo: expected one of demo, demo_pairs, rl2r_kadid, smoke; did you mean demo?"),
         ("rollout=tny", "rollout=tny: expected one of qwen2_5_vl_7b, tiny; did you mean tiny?"),
         ("+model=tiny", "model: a choice is made already; leave out the + to change it"),
         ("+data.num_train=3", "data.num_train: exists already; leave out the + to change it"),
@@ -123,7 +140,8 @@ def test_the_effective_configuration_composes_to_itself() -> None:
         ("data.scale.minimum=9", "data.scale: minimum=9.0 must be below maximum=5.0"),
         (
             "data.image_folder=x",
-            "data.image_folder: this run has no such option; it belongs to data.kind=opinion_score",
+            "data.image_folder: this run has no such option; it belongs to "
+            "data.kind=opinion_score or data.kind=preference_pairs",
         ),
         (
             "model.path=x",
@@ -136,14 +154,19 @@ def test_the_effective_configuration_composes_to_itself() -> None:
         ),
         (
             "rewards.terms.format.mode=strct",
-            "rewards.terms.format.mode='strct': expected one of strict, tolerant, number, answer; did you mean strict?",
+            "rewards.terms.format.mode='strct': expected one of strict, tolerant, number, choice, r1_reward, answer; "
+            "did you mean strict?",
         ),
         (
             "rewards.terms.format.kind=ranking",
             "rewards.terms.format.form: must be given, one of released, paper: "
             "released: 1e-6 inside both fidelity roots; paper: none.",
         ),
-        ("+rewards.terms.o.weight=1", "rewards.terms.o.kind: must be given, one of format, opinion, ranking"),
+        (
+            "+rewards.terms.o.weight=1",
+            "rewards.terms.o.kind: must be given, one of format, opinion, ranking, choice, "
+            "consistency, comparison, overlong, custom, remote",
+        ),
         (
             "loop.num_steps=1,2",
             "'loop.num_steps=1,2': several values need --multirun; a list is loop.num_steps=[a,b], "

@@ -1,0 +1,1 @@
+"""Programs behind ``make bench-...``: each prints a table and leaves its rows under ``runs/bench``."""

@@ -1,0 +1,129 @@
+"""Which algorithm stands an aggressive learning rate? ``make bench-stability``.
+
+    demo_pairs up to the cold start, per seed --> model --> RL by every variant --> accuracy over steps, table, picture
+
+Every variant starts from the same cold start of its seed and takes four optimizer steps per batch at five times the
+demo's learning rate, so that the ratios of new to old probabilities leave 1, which is what the guards are about.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from cluster.journal import METRICS_FILE, read_rows
+from cluster.records import RunRecords
+from evaluation.tables import aligned
+
+FOLDER = Path("runs/bench/stability")
+AGGRESSIVE = (
+    "learner.learning_rate=1.0e-3", "algorithm.num_minibatches=4", "loop.num_steps=60", "loop.evaluate_every=10",
+    "loop.checkpoint_every=0", "warm_up.num_steps=0", "cold_start.num_steps=0", "model.size=null",
+)  # fmt: skip
+NO_PRE_CLIP = "algorithm.max_log_ratio=20.0"
+NO_FILTER = "algorithm.filter=none"
+VARIANTS: Mapping[str, Sequence[str]] = {
+    "reinforce_pp": ("algorithm=reinforce_pp", NO_PRE_CLIP),
+    "grpo": ("algorithm=grpo", NO_PRE_CLIP),
+    "stable_reinforce": ("algorithm=stable_reinforce",),
+    "stable_reinforce without pre-clip": ("algorithm=stable_reinforce", NO_PRE_CLIP),
+    "stable_reinforce without filter": ("algorithm=stable_reinforce", NO_FILTER),
+    "stable_reinforce without both": ("algorithm=stable_reinforce", NO_PRE_CLIP, NO_FILTER),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what is missing, then print the table and draw the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3, help="seeds 0 to N - 1")
+    parser.add_argument("--picture", type=Path, default=FOLDER / "stability.png", help="where the curves are drawn")
+    given = parser.parse_args(arguments)
+    console = Console(highlight=False, markup=False)
+    for seed in range(given.seeds):
+        start = _finished(FOLDER / f"start-{seed}", ["loop.num_steps=0"], seed=seed, console=console)
+        for name, variant in VARIANTS.items():
+            overrides = [*variant, *AGGRESSIVE, f"model.path={start / 'model'}"]
+            _finished(_folder(name, seed), overrides, seed=seed, console=console)
+    curves = {name: [_accuracies(_folder(name, seed)) for seed in range(given.seeds)] for name in VARIANTS}
+    console.print("\n".join(aligned([_HEADER, *(_row(name, curves[name]) for name in VARIANTS)])))
+    draw(curves, given.picture)
+    console.print(f"picture {given.picture}")
+
+
+_HEADER = ("variant", "last accuracy %, by seed", "mean", "best mean", "worst drop", "non-finite or stopped")
+
+
+def _folder(name: str, seed: int) -> Path:
+    return FOLDER / f"{name.replace(' ', '-')}-{seed}"
+
+
+def _finished(folder: Path, overrides: Sequence[str], *, seed: int, console: Console) -> Path:
+    """Run the recipe into ``folder`` unless it was run before; a run that fails has its curve up to there."""
+    if not (folder / "summary.json").exists() and not (folder / "failed.txt").exists():
+        console.print(f"running {folder.name}")
+        command = [
+            *(sys.executable, "-m", "cluster.main", "train", "recipe=demo_pairs"),
+            *(f"run.name={folder.name}", f"run.folder={folder}", f"run.seed={seed}", *overrides),
+        ]
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "failed.txt").write_text(done.stderr)
+    return folder
+
+
+def _accuracies(folder: Path) -> dict[int, float]:
+    """Held-out accuracy by RL step; 0 is the cold start."""
+    rows = [row for row in read_rows(folder / METRICS_FILE) if row["phase"] == "rl"]
+    if not rows:
+        return {}
+    first = float(rows[0]["global_step"])
+    key = "evaluation/accuracy/value"
+    return {
+        int(float(row["global_step"]) - first): float(row[key])
+        for row in RunRecords(folder).evaluations()
+        if key in row and float(row["global_step"]) >= first
+    }
+
+
+def _row(name: str, curves: Sequence[Mapping[int, float]]) -> tuple[str, ...]:
+    known = [list(curve.values()) for curve in curves if curve]
+    lasts = [values[-1] for values in known]
+    num_failed = sum((_folder(name, seed) / "failed.txt").exists() for seed in range(len(curves)))
+    return (
+        name,
+        " ".join(f"{100 * value:.1f}" for value in lasts),
+        f"{100 * np.mean(lasts):.1f}",
+        f"{100 * np.mean([max(values) for values in known]):.1f}",
+        f"{100 * max(max(values) - values[-1] for values in known):.1f}",
+        str(num_failed),
+    )
+
+
+def draw(curves: Mapping[str, Sequence[Mapping[int, float]]], path: Path) -> None:
+    """One panel per variant, one line per seed."""
+    figure = Figure(figsize=(15, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(curves), sharey=True)
+    for axes, (name, seeds) in zip(np.atleast_1d(panels), curves.items(), strict=True):
+        for seed, curve in enumerate(seeds):
+            axes.plot(list(curve), list(curve.values()), marker="o", markersize=3, linewidth=1.2, label=f"seed {seed}")
+        axes.axhline(0.5, color="black", linewidth=0.5)
+        axes.set_title(name.replace(" without", "\nwithout"), fontsize=9)
+        axes.set(xlabel="RL step", ylim=(0.4, 1.0))
+    panels[0].set_ylabel("held-out accuracy")
+    panels[-1].legend(loc="lower right", frameon=False, fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    (path.parent / "stability.json").write_text(json.dumps(curves, indent=2))
+
+
+if __name__ == "__main__":
+    main()

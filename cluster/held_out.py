@@ -1,0 +1,47 @@
+"""The held-out evaluation of a run: the test prompts through the engines, and what the judge says of the answers."""
+
+import asyncio
+from collections.abc import Sequence
+
+from cluster.engines import RolloutPool
+from conf.rules import asks_for_a_choice
+from conf.schema import RunConfig
+from evaluation.judge import evaluate
+from evaluation.pairs import evaluate_pairs
+from evaluation.reports import Report
+from judge_client.types import Judge
+from rewards.questions import consistency_question
+from rollout.datasets.base import Data, scale_of
+from rollout.types import RolloutGroup
+from rollout.worker_types import GenerationOrder
+
+
+async def judge_test_split(config: RunConfig, *, data: Data, pool: RolloutPool, judge: Judge | None) -> Report:
+    """Let the engines' current weights answer the test prompts, always the same ones."""
+    num_prompts = min(config.evaluation.num_prompts, len(data.test))
+    order = GenerationOrder(
+        prompts=[data.test.prompt(index) for index in range(num_prompts)],
+        num_completions=config.evaluation.num_completions,
+        sampling=config.evaluation.sampling,
+        seed=config.run.seed,
+    )
+    groups = await pool.run(order)
+    if asks_for_a_choice(config):
+        verdicts = None if judge is None else await consistency_of(groups, judge=judge)
+        return evaluate_pairs(groups, verdicts=verdicts)
+    scale = scale_of(config.data)
+    assert scale is not None, "a data set that asks for scores declares their scale"
+    return evaluate(
+        groups, scale=scale, min_spread=config.evaluation.min_spread, out_of_range=config.evaluation.out_of_range
+    )
+
+
+async def consistency_of(groups: Sequence[RolloutGroup], *, judge: Judge) -> list[list[bool | None]]:
+    """Whether each completion means what it says; None where the judge abstained."""
+
+    async def asked(group: RolloutGroup) -> list[bool | None]:
+        questions = [consistency_question(group.prompt, completion.text) for completion in group.completions]
+        verdicts = await asyncio.gather(*(judge.ask(question) for question in questions))
+        return [None if one.outcome == "abstained" else one.outcome == "consistent" for one in verdicts]
+
+    return list(await asyncio.gather(*(asked(group) for group in groups)))
