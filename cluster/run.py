@@ -226,17 +226,19 @@ class Run:
         self._checkpoints.commit(partial, self._state)
 
     async def _reference_folder(self, phase: Phase, model_folder: Path) -> str | None:
-        """The KL reference is the model RL starts from, written once."""
-        if phase != "rl" or self._config.algorithm.kl.coefficient == 0.0:
+        """The model RL starts from, written once: a KL penalty refers to it, and other runs may start from it."""
+        needs_it = self._config.algorithm.kl.coefficient > 0.0
+        if phase != "rl":
             return None
         if self._state.policy_version == 0:
-            return str(model_folder)
+            return str(model_folder) if needs_it else None
         folder = self._records.folder / "reference"
         if not folder.exists():
-            if self._state.phase == "rl" and self._state.next_step:
+            if needs_it and self._state.phase == "rl" and self._state.next_step:
                 raise CheckpointError(f"{folder} is gone: it held the KL reference this RL phase started from")
-            await self._learners.export(folder)
-        return str(folder)
+            if not self._state.next_step:
+                await self._learners.export(folder)
+        return str(folder) if needs_it else None
 
     def _advance(self, phase: Phase, done: int, values: Mapping[str, float]) -> None:
         self._journal.record(values, phase=phase, step=done - 1, global_step=self._state.global_step)

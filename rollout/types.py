@@ -45,8 +45,8 @@ class Media:
     def __post_init__(self) -> None:
         if sum((self.path is not None, self.data is not None, bool(self.frames))) != 1:
             raise ValueError("a Media needs exactly one of path, data and frames")
-        if self.kind == "image" and (self.frames or self.indices or self.fps is not None):
-            raise ValueError("frames, indices and fps are for videos")
+        if self.kind == "image" and (self.frames or self.indices or self.fps or self.max_pixels):
+            raise ValueError("frames, indices, fps and max_pixels are for videos")
         if self.kind == "video" and (self.data is not None or bool(self.indices) != (self.path is not None)):
             raise ValueError("a video is frames, or a path with the indices of its frames")
         if self.kind == "video" and (self.fps is None or self.fps <= 0):

@@ -180,6 +180,13 @@ def test_engine_and_trainer_agree_on_logprobs_of_a_video(
     assert bench.disagreement(bench.sample([prompt])) < BOUND
 
 
+def test_engine_and_trainer_agree_on_logprobs_of_videos_of_several_sizes(bench: Bench, tmp_path: Path) -> None:
+    # Below and above the sizes the model folder declares: the run's own bounds have to hold on both sides.
+    videos = [video(tmp_path, seeds=range(4), side=side) for side in (28, 61, 140)]
+    prompts = [prompt_about(one, name=f"size-{number}") for number, one in enumerate(videos)]
+    assert bench.disagreement(bench.sample(prompts)) < BOUND
+
+
 def test_engine_and_trainer_agree_on_logprobs_of_videos_and_a_picture_together(bench: Bench, tmp_path: Path) -> None:
     first, second = video(tmp_path, seeds=range(5)), video(tmp_path, seeds=range(7), fps=0.7, side=84)
     assert bench.disagreement(bench.sample([prompt_about(first, picture(1), second)])) < BOUND

@@ -108,6 +108,14 @@ def test_steps_lie_apart_in_time_as_their_frames_do(
     assert (time - time[0]).tolist() == expected
 
 
+@pytest.mark.parametrize("fps", [0.03, 0.53, 1.0, 1.7, 2.0, 23.976, 60.0])
+def test_the_time_between_steps_is_the_same_number_in_every_dtype(family: Family, tmp_path: Path, fps: float) -> None:
+    (shown,) = family.engine_input(_prompt(_video(tmp_path, num_frames=2, fps=fps))).videos
+    seconds = {float(torch.tensor(2 / shown.fps).to(dtype)) for dtype in (torch.float32, torch.bfloat16)}
+    assert len(seconds) == 1
+    assert seconds.pop() == pytest.approx(2 / fps, rel=2**-8)
+
+
 def test_positions_of_pictures_are_those_of_transformers(family: Family) -> None:
     prompts = [_prompt("a", _picture(56, 28), "b", _picture(28, 112)), _prompt(_picture(84, 84), "much longer text")]
     arguments = family.forward_arguments([(family.encode(prompt), COMPLETION) for prompt in prompts])
