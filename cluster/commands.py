@@ -28,10 +28,12 @@ from conf.data import PreferencePairsConfig
 from conf.effective import config_digest, effective_yaml
 from conf.judge import RemoteJudgeConfig
 from conf.load import load_run_config, quoted, refuse_ineffective
+from conf.rules import asks_for_a_choice
 from conf.schema import RunConfig
 from evaluation.reports import format_table, one_line
 from judge_client.errors import JudgeError
 from rollout.datasets import build_data
+from rollout.datasets.balance import count_labels
 from rollout.datasets.base import Data
 from rollout.datasets.lengths import fit_to_length
 from rollout.families.folders import check_model
@@ -167,11 +169,19 @@ def show_data(overrides: Sequence[str], console: Console) -> int:
     data = build_data(config.data)
     for name, split in (("train", data.train), ("test", data.test)):
         first = split.prompt(0)
+        balance = count_labels(split) if asks_for_a_choice(config) else {}
         console.print(
             f"{name:<6} {len(split):>7} prompts of {split.source}; first {first.prompt_id} {first.truth}",
             highlight=False,
             soft_wrap=True,
         )
+        for source, counts in balance.items():
+            console.print(
+                f"{'':<6} {source}: the first answer is right {counts.num_first} times, the second {counts.num_second}"
+                + ("" if counts.is_balanced else "; a judge can learn that instead of looking: use data.order=both"),
+                highlight=False,
+                soft_wrap=True,
+            )
     return 0
 
 

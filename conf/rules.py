@@ -183,6 +183,15 @@ def _the_test_split_is_large_enough(config: RunConfig) -> Iterator[str]:
         )
 
 
+def _frames_are_not_shrunk_below_the_smallest_picture(config: RunConfig) -> Iterator[str]:
+    if isinstance(config.data, PreferencePairsConfig) and config.data.video.max_pixels < config.model.min_pixels:
+        yield (
+            f"data.video.max_pixels={config.data.video.max_pixels} is below "
+            f"model.min_pixels={config.model.min_pixels}, which every frame is enlarged to; "
+            "raise the one or lower the other"
+        )
+
+
 def _placement_matches_the_machines(config: RunConfig) -> Iterator[str]:
     cluster, has_gpus = config.cluster, config.cluster.gpus_per_node > 0
     if not has_gpus and cluster.placement in ("split", "colocated", "one_gpu"):
@@ -256,6 +265,7 @@ _RULES: tuple[Callable[[RunConfig], Iterator[str]], ...] = (
     _the_format_reward_wants_what_the_prompt_asks_for,
     _the_terms_fit_the_task,
     _the_test_split_is_large_enough,
+    _frames_are_not_shrunk_below_the_smallest_picture,
     _placement_matches_the_machines,
     _the_cpu_stack_has_no_gpu_features,
     _weights_can_travel,

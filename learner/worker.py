@@ -187,12 +187,11 @@ class LearnerWorker:
             [row],
             family=self._family,
         )
-        grid = encoded.features.get("image_grid_thw")
         return TrainerScore(
             logprobs=scores.logprobs_BT[0, : len(request.token_ids)].cpu().numpy().astype(np.float32),
             prompt_token_ids=encoded.token_ids,
             num_media_tokens=encoded.num_media_tokens,
-            media_grids=() if grid is None else tuple(tuple(int(n) for n in one) for one in grid.tolist()),
+            media_grids=encoded.media_grids,
         )
 
     def _random_state_path(self, folder: str) -> Path:

@@ -85,13 +85,7 @@ class RolloutWorker:
         views = []
         for group in await self.generate(order):
             encoded = self._family.encode(group.prompt)
-            grids = encoded.features.get("image_grid_thw")
-            views.append(
-                EngineView(
-                    group=group,
-                    media_grids=() if grids is None else tuple(tuple(grid) for grid in grids.tolist()),
-                )
-            )
+            views.append(EngineView(group=group, media_grids=encoded.media_grids))
         return views
 
     async def init_transfer(self, options: Mapping[str, object]) -> None:

@@ -3,7 +3,6 @@
 train.jsonl | train.json | folder of train-00000.parquet ... --read_pairs--> PairRow, PairRow, ... and problems
 """
 
-import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -117,19 +116,17 @@ def _read_json(path: Path) -> Iterator[RawRow]:
 
 
 def _read_parquet(path: Path) -> Iterator[RawRow]:
+    from pyarrow import ArrowException  # noqa: PLC0415 - heavy, and most files are text
+    from pyarrow.parquet import ParquetFile  # noqa: PLC0415
+
     try:
-        parquet = importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise _UnreadableFile("package", "a .parquet file needs the package pyarrow, which is not installed") from error
-    arrow_error = importlib.import_module("pyarrow").ArrowException
-    try:
-        with parquet.ParquetFile(path) as file:
+        with ParquetFile(path) as file:
             index = 0
             for batch in file.iter_batches(batch_size=PARQUET_ROWS):
                 for fields in batch.to_pylist():
                     yield RawRow(where=f"{path}[{index}]", content=fields)
                     index += 1
-    except arrow_error as error:
+    except ArrowException as error:
         raise _UnreadableFile("json", f"not a parquet file: {error}") from error
 
 

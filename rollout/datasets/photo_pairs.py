@@ -14,7 +14,7 @@ import numpy as np
 from conf.data import PairWording, PhotoPairsConfig
 from rollout.datasets import distortions, photographs
 from rollout.datasets.base import Data, check_index
-from rollout.datasets.distorted_photographs import KINDS, Example, PhotoDemonstrations, PictureRecipe, Stage
+from rollout.datasets.distorted_photographs import KINDS, Example, PhotoDemonstrations, PictureRecipe
 from rollout.datasets.pair_questions import ask_pair, choose, conclude
 from rollout.datasets.photo_distortions import name_the_defect
 from rollout.datasets.questions import describe
@@ -60,9 +60,10 @@ class PhotoPairs:
         """The question at ``index``; test questions ``2i`` and ``2i + 1`` are one pair in both orders."""
         check_index(index, size=len(self), name=f"{SOURCE}/{self._split}")
         pair = index if self._split == "train" else index // 2
+        example = self._recipe.example(pair, stage=self._split)
         return _prompt(
-            self._recipe.example(pair, stage=self._split),
-            wrong=_wrong_defect(self._recipe, pair, stage=self._split),
+            example,
+            wrong=_other_defect(example, self._recipe.generator(pair, stage=self._split)),
             better=1 if index % 2 == 0 else 2,
             config=self._config,
         )
@@ -131,10 +132,6 @@ def _recipe(config: PhotoPairsConfig) -> PictureRecipe:
         min_level=MIN_LEVEL,
         scale=Scale(minimum=1.0, maximum=5.0),
     )
-
-
-def _wrong_defect(recipe: PictureRecipe, index: int, *, stage: Stage) -> str:
-    return _other_defect(recipe.example(index, stage=stage), recipe.generator(index, stage=stage))
 
 
 def _other_defect(example: Example, rng: np.random.Generator) -> str:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 MAX_LISTED = 20
 
 ProblemKind = Literal[
-    "missing_file", "missing_folder", "empty_file", "file_type", "package", "encoding", "columns", "json", "field",
+    "missing_file", "missing_folder", "empty_file", "file_type", "encoding", "columns", "json", "field",
     "number", "range", "dataset_name", "question", "answer", "responses", "hidden_responses", "duplicate",
     "missing_image", "unreadable_image", "missing_video", "unreadable_video", "leakage", "trace", "too_long",
 ]  # fmt: skip
@@ -24,7 +24,6 @@ REMEDIES: dict[ProblemKind, str] = {
         "declare the right data.label_format (or data.test_label_format), or mend the rows; names may not hold spaces"
     ),
     "file_type": "name a .jsonl, .json or .parquet file, or a folder of such files",
-    "package": "install the package, or save the rows as .jsonl",
     "json": "write one JSON object per row, and declare the format it has; docs/data.md shows an example",
     "field": "write the row as the format asks; docs/data.md shows an example",
     "number": "write plain finite decimal numbers",

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import pytest
+from pyarrow import Table, parquet
 
 from rollout.datasets.preference_pairs import build_preference_pairs
 from rollout.types import Media
@@ -155,11 +155,9 @@ def test_a_folder_of_files_is_read_by_name(tmp_path: Path) -> None:
 
 
 def test_parquet_files_are_read(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
     row = {**published_row(""), "message": message_of(image="elsewhere.jpg")}
     rows = [{**row, "image": {"bytes": picture(9), "path": None}}]
-    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "train-00000.parquet")
+    parquet.write_table(Table.from_pylist(rows), tmp_path / "train-00000.parquet")
     config = published_config(tmp_path, train=[], train_labels=str(tmp_path / "train-00000.parquet"))
     (prompt,) = prompts_of(config)
     assert next(prompt.media()).data == picture(9)
