@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,9 @@ from evaluation.tables import aligned
 
 FOLDER = Path("runs/bench/stability")
 AGGRESSIVE = (
-    "learner.learning_rate=1.0e-3", "algorithm.num_minibatches=4", "loop.num_steps=60", "loop.evaluate_every=10",
+    "learner.learning_rate=1.0e-3", "algorithm.num_minibatches=4", "loop.num_steps=40", "loop.evaluate_every=8",
     "loop.checkpoint_every=0", "warm_up.num_steps=0", "cold_start.num_steps=0", "model.size=null",
+    "evaluation.num_prompts=256", "evaluation.num_completions=1", "cluster.cpu_threads_per_actor=1",
 )  # fmt: skip
 NO_PRE_CLIP = "algorithm.max_log_ratio=20.0"
 NO_FILTER = "algorithm.filter=none"
@@ -43,18 +45,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing, then print the table and draw the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="seeds 0 to N - 1")
+    parser.add_argument("--starts", type=Path, nargs="+", help="cold-started models by seed; made where not given")
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side, each on one core per actor")
     parser.add_argument("--picture", type=Path, default=FOLDER / "stability.png", help="where the curves are drawn")
     given = parser.parse_args(arguments)
     console = Console(highlight=False, markup=False)
-    for seed in range(given.seeds):
-        start = _finished(FOLDER / f"start-{seed}", ["loop.num_steps=0"], seed=seed, console=console)
-        for name, variant in VARIANTS.items():
-            overrides = [*variant, *AGGRESSIVE, f"model.path={start / 'model'}"]
-            _finished(_folder(name, seed), overrides, seed=seed, console=console)
-    curves = {name: [_accuracies(_folder(name, seed)) for seed in range(given.seeds)] for name in VARIANTS}
-    console.print("\n".join(aligned([_HEADER, *(_row(name, curves[name]) for name in VARIANTS)])))
+    starts = given.starts or [
+        _finished(FOLDER / f"start-{seed}", ["loop.num_steps=0"], seed=seed, console=console) / "model"
+        for seed in range(given.seeds)
+    ]
+    with ThreadPoolExecutor(max_workers=given.jobs) as pool:
+        for seed, start in enumerate(starts):
+            for name, variant in VARIANTS.items():
+                overrides = [*variant, *AGGRESSIVE, f"model.path={start}"]
+                pool.submit(_finished, _folder(name, seed), overrides, seed=seed, console=console)
+    curves = {name: [_accuracies(_folder(name, seed)) for seed in range(len(starts))] for name in VARIANTS}
+    console.print("\n".join(aligned([_HEADER, *(_row(name, curves[name]) for name in VARIANTS)])), soft_wrap=True)
     draw(curves, given.picture)
-    console.print(f"picture {given.picture}")
+    console.print(f"picture {given.picture}", soft_wrap=True)
 
 
 _HEADER = ("variant", "last accuracy %, by seed", "mean", "best mean", "worst drop", "non-finite or stopped")
