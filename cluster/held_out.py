@@ -1,6 +1,5 @@
 """The held-out evaluation of a run: the test prompts through the engines, and what the judge says of the answers."""
 
-import asyncio
 from collections.abc import Sequence
 
 from cluster.engines import RolloutPool
@@ -10,9 +9,10 @@ from evaluation.judge import evaluate
 from evaluation.pairs import evaluate_pairs
 from evaluation.reports import Report
 from judge_client.types import Judge
+from rewards.eager import all_or_none
 from rewards.questions import consistency_question
 from rollout.datasets.base import Data, scale_of
-from rollout.types import RolloutGroup
+from rollout.types import Prompt, RolloutGroup
 from rollout.worker_types import GenerationOrder
 
 
@@ -38,10 +38,15 @@ async def judge_test_split(config: RunConfig, *, data: Data, pool: RolloutPool, 
 
 async def consistency_of(groups: Sequence[RolloutGroup], *, judge: Judge) -> list[list[bool | None]]:
     """Whether each completion means what it says; None where the judge abstained."""
+    return await all_or_none(
+        all_or_none(_is_consistent(group.prompt, completion.text, judge=judge) for completion in group.completions)
+        for group in groups
+    )
 
-    async def asked(group: RolloutGroup) -> list[bool | None]:
-        questions = [consistency_question(group.prompt, completion.text) for completion in group.completions]
-        verdicts = await asyncio.gather(*(judge.ask(question) for question in questions))
-        return [None if one.outcome == "abstained" else one.outcome == "consistent" for one in verdicts]
 
-    return list(await asyncio.gather(*(asked(group) for group in groups)))
+async def _is_consistent(prompt: Prompt, text: str, *, judge: Judge) -> bool | None:
+    question = consistency_question(prompt, text)
+    if question.is_empty:
+        return False  # as the reward has it: no answer follows from nothing
+    verdict = await judge.ask(question)
+    return None if verdict.outcome == "abstained" else verdict.outcome == "consistent"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from conf.errors import ConfigError
 from conf.schema import RunConfig
+from rewards.terms.custom import load_function
 from rollout.datasets.base import Data, Dataset
 from rollout.families.folders import check_model_folder
 
@@ -32,6 +33,17 @@ def check_enough_data(config: RunConfig, data: Data) -> None:
         )
     if problems:
         raise ConfigError(problems)
+
+
+def check_rewards(config: RunConfig) -> None:
+    """Refuse reward functions that cannot be called; they are used only after the supervised phases.
+
+    Raises:
+        ValueError: There is no such file or function, or it does not take a rollout group.
+    """
+    for term in config.rewards.terms.values():
+        if term.kind == "custom" and config.loop.num_steps:
+            load_function(term.path)
 
 
 def check_test_split(config: RunConfig, test: Dataset) -> None:

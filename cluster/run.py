@@ -230,8 +230,8 @@ class Run:
         needs_it = self._config.algorithm.kl.coefficient > 0.0
         if phase != "rl":
             return None
-        if self._state.policy_version == 0:
-            return str(model_folder) if needs_it else None
+        if not (self._config.warm_up.num_steps or self._config.cold_start.num_steps):
+            return str(model_folder) if needs_it else None  # nothing moves it before RL
         folder = self._records.folder / "reference"
         if not folder.exists():
             if needs_it and self._state.phase == "rl" and self._state.next_step:

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from cluster.benchmark import connected_chat
+from cluster.benchmark import chat_servers, connected_chat
+from cluster.commands import LEARNS_NOTHING
 from cluster.judge import connected_judge, reachable_judge
 from conf.data import PreferencePairsConfig
 from conf.errors import ConfigError
@@ -15,7 +17,6 @@ from conf.load import load_run_config
 from conf.schema import SamplingConfig
 from evaluation.benchmarks.chat_messages import MessageWriter
 from judge_client.chat import ChatClient
-from judge_client.rule_process import running_judge
 from rewards.scorer import build_scorer
 from rewards.server import reward_app, serve_rewards
 from rewards.wire import message_of
@@ -39,6 +40,7 @@ def serve(overrides: Sequence[str], console: Console, *, host: str | None, port:
     if port is not None and not (port.isdecimal() and 0 < int(port) < 65536):
         raise ConfigError([f"--port={port}: expected a port from 1 to 65535"])
     where, at = host or DEFAULT_HOST, int(port or DEFAULT_PORT)
+    _check_free(where, at)
     train = build_data(config.data).train
     prompts = {message_of(prompt): prompt for prompt in map(train.prompt, range(len(train)))}
 
@@ -57,13 +59,14 @@ def collect(words: Sequence[str], overrides: Sequence[str], console: Console) ->
     """Ask the teacher that the section ``judge`` names about every training row without a trace."""
     if len(words) != 1:
         raise ConfigError([f"collect-traces takes the file to write, got {' '.join(words) or 'none'}"])
-    config = load_run_config(overrides)
+    config = load_run_config([*overrides, *LEARNS_NOTHING])
     if not isinstance(config.data, PreferencePairsConfig):
         raise ConfigError([f"collect-traces needs data=preference_pairs, got data.kind={config.data.kind}"])
+    servers = chat_servers(config)
     rows = training_rows(config.data)
 
     async def run() -> TraceSummary:
-        async with connected_chat(remote) as (chat, model):
+        async with connected_chat(servers) as (chat, model):
             console.print(f"{len(rows)} rows of {rows.source}, teacher {model}", soft_wrap=True)
             writer = MessageWriter(max_pixels=config.model.max_pixels, video_as="pictures")
             teacher = ChatTeacher(chat, writer=writer, max_tokens=config.evaluation.sampling.max_tokens)
@@ -72,16 +75,27 @@ def collect(words: Sequence[str], overrides: Sequence[str], console: Console) ->
                 teacher=teacher,
                 path=Path(words[0]),
                 max_attempts=MAX_ATTEMPTS,
-                max_concurrent=remote.max_concurrent,
+                max_concurrent=servers.max_concurrent,
             )
 
     try:
-        with running_judge(config.judge) as remote:
-            summary = asyncio.run(run())
+        summary = asyncio.run(run())
     except TeacherFailed as error:
         raise ConnectionError(str(error)) from error
     console.print(_lines(summary), soft_wrap=True)
     return 0
+
+
+def _check_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise ConfigError(
+            [f"{host}:{port}: cannot be listened on ({error.strerror}); choose another --port or --host"]
+        ) from None
 
 
 class ChatTeacher:

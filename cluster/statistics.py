@@ -27,7 +27,8 @@ def _rollout_metrics(record: StepRecord, *, policy_version: int) -> Mapping[str,
     # The step's own update has been counted already when there was one.
     learned_at = policy_version - (record.report is not None)
     ages = np.array([learned_at - completion.policy_version for completion in completions])
-    generate_s = record.seconds["generate"]
+    # Further rounds of dynamic sampling are generated while the step is being scored.
+    generate_s = record.seconds["generate"] + (record.seconds["score"] if record.num_replaced else 0.0)
     return {
         "rollout/groups/replaced": float(record.num_replaced),
         "rollout/tokens/total": float(num_tokens),

@@ -71,8 +71,8 @@ class PolicyConfig(Section):
     kind: str
     anchor: Literal["learner", "engine"]
     """What the policy ratio compares with. learner: the log-probs at the start of the batch, computed again when there
-    is more than one optimizer step on it; engine: those the tokens were sampled with, which saves that pass and needs
-    ``correction.weight=none``."""
+    is more than one optimizer step on it; engine: those the tokens were sampled with, which needs
+    ``correction.weight=none`` and saves that pass unless a mask or veto of the correction reads it."""
     max_log_ratio: float = Field(gt=0, le=20)
     """Log-ratios are clamped to this size before exp (pre-clip); clamped tokens are counted."""
     aggregation: Aggregation

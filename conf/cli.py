@@ -32,7 +32,7 @@ _MEANINGS: dict[Command, str] = {
     "data": "read and check the data set, and describe it",
 }
 _TAKES_WORDS: tuple[Command, ...] = (
-    "create-model", "evaluate", "benchmark", "compare-judges", "collect-traces", "explain", "data",
+    "create-model", "evaluate", "benchmark", "compare-judges", "collect-traces", "explain",
 )  # fmt: skip
 # Hydra's switches that answer something instead of running a job, and whether a value follows.
 _HYDRA_SWITCHES = {

@@ -9,7 +9,7 @@ import yaml
 
 from conf.algorithm_rules import idle_algorithm_options
 from conf.machine import resolve_backend
-from conf.rules import needs_a_judge, placement_of
+from conf.rules import asks_for_a_choice, needs_a_judge, placement_of
 from conf.schema import RunConfig, SupervisedConfig
 
 _NOT_PART_OF_THE_RESULT = (
@@ -76,6 +76,9 @@ def ineffective_options(config: RunConfig) -> dict[str, str]:
     reasons |= dict(idle_algorithm_options(config.algorithm))
     why = "only `arbiter benchmark` reads it"
     reasons |= {key: why for key in leaf_values(config.model_dump()) if key.startswith("benchmark.")}
+    if asks_for_a_choice(config):
+        why = f"data.kind={config.data.kind} asks for a choice, which has no score"
+        reasons |= {"evaluation.out_of_range": why, "evaluation.min_spread": why}
     if not needs_a_judge(config):
         why = "no reward term asks a judge"
         reasons |= {key: why for key in leaf_values(config.model_dump()) if key.startswith("judge.")}

@@ -41,8 +41,8 @@ def engine_correction(
     difference_BT = clamped_log_ratio(_wide(learner_BT), _wide(engine_BT), bound=MAX_LOG_RATIO)
     log_ratio_BT = torch.where(mask_BT, difference_BT, 0.0)
     raw_BT = torch.where(mask_BT, log_ratio_BT.exp(), 0.0)
-    unit_BT = torch.where(mask_BT, _unit(log_ratio_BT, mask_BT, config=config), 0.0)
-    weights_BT, is_cut_BT = _bounded(unit_BT, config=config)
+    weights_BT, is_cut_BT = _bounded(_unit(log_ratio_BT, mask_BT, config=config), config=config)
+    weights_BT = torch.where(mask_BT, weights_BT, 0.0)
     is_kept_B = _is_kept(log_ratio_BT, raw_BT, mask_BT, config=config)
     factors_BT = mask_BT.to(raw_BT.dtype) if config.weight == "none" else weights_BT
     return Correction(

@@ -2,8 +2,8 @@
 
 begin(text) ..... begin(text)               while the step is still being generated
         |                    |
-        +------ tasks -------+----> score(groups): waits for those it needs, starts those not begun,
-                                    and ends those nobody asked for
+        +------ tasks -------+----> score(groups): takes those it needs and starts those not begun;
+                                    the others belong to a step that is still being generated
 """
 
 import asyncio
@@ -26,20 +26,28 @@ class EagerScores:
 
     def begin(self, prompt: Prompt, text: str) -> None:
         """Start on a completion, unless an equal one was begun before."""
-        self._task(self._begun, prompt, text)
+        key = prompt.prompt_id, text
+        if key not in self._begun:
+            self._begun[key] = self._start(prompt, text)
 
     async def score(self, groups: Sequence[RolloutGroup]) -> list[list[Score]]:
-        """Return a score per completion; what was begun and is not among ``groups`` is ended.
+        """Return a score per completion; what was begun and is not among ``groups`` goes on.
 
         Raises:
-            Exception: What the first failing task raised, also one that was begun and is not needed now.
+            Exception: What the first failing task raised.
         """
-        # Taken over whole: what is begun from now on belongs to the next step.
-        tasks, self._begun = self._begun, {}
-        finished = [task for task in tasks.values() if task.done()]
+        tasks: dict[Key, asyncio.Task[Score]] = {}
+
+        def task_of(prompt: Prompt, text: str) -> asyncio.Task[Score]:
+            key = prompt.prompt_id, text
+            if key not in tasks:
+                # Taken out, so that equal texts of a later step are scored anew.
+                tasks[key] = self._begun.pop(key) if key in self._begun else self._start(prompt, text)
+            return tasks[key]
+
         try:
-            wanted = [[self._task(tasks, group.prompt, c.text) for c in group.completions] for group in groups]
-            await asyncio.gather(*finished, *(task for row in wanted for task in row))
+            wanted = [[task_of(group.prompt, c.text) for c in group.completions] for group in groups]
+            await asyncio.gather(*tasks.values())
             return [[task.result() for task in row] for row in wanted]
         finally:
             await _end(tasks.values())
@@ -49,11 +57,8 @@ class EagerScores:
         tasks, self._begun = self._begun, {}
         await _end(tasks.values())
 
-    def _task(self, tasks: dict[Key, asyncio.Task[Score]], prompt: Prompt, text: str) -> asyncio.Task[Score]:
-        key = (prompt.prompt_id, text)
-        if key not in tasks:
-            tasks[key] = asyncio.get_running_loop().create_task(self._score_one(prompt, text))
-        return tasks[key]
+    def _start(self, prompt: Prompt, text: str) -> asyncio.Task[Score]:
+        return asyncio.get_running_loop().create_task(self._score_one(prompt, text))
 
 
 async def all_or_none(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -20,7 +20,7 @@ from fastapi import FastAPI, HTTPException
 from judge_client.errors import JudgeUnavailable
 from rewards.scorer import Scorer
 from rewards.types import Reward
-from rewards.wire import RewardReply, RewardRequest, response_of
+from rewards.wire import RewardReply, RewardRequest, canonical, response_of
 from rollout.types import Completion, Prompt, RolloutGroup
 
 _NO_TOKENS = np.empty(0, dtype=np.int32)
@@ -29,11 +29,13 @@ _LONGEST_QUOTE = 120
 
 
 def reward_app(scorer: Scorer, *, prompts: Mapping[str, Prompt]) -> FastAPI:
-    """The application; ``prompts`` finds a prompt by its message, exactly (``rewards.wire``).
+    """The application; ``prompts`` finds a prompt by its message, whatever its spelling as JSON (``rewards.wire``).
 
     Queries of one request that share a prompt are one group; requests know nothing of each other. The application
     closes the scorer when it ends.
     """
+
+    known = {canonical(message): prompt for message, prompt in prompts.items()}
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -47,7 +49,7 @@ def reward_app(scorer: Scorer, *, prompts: Mapping[str, Prompt]) -> FastAPI:
     @app.post("/get_reward")
     @app.post("/get_reward_mllm")
     async def get_reward(request: RewardRequest) -> RewardReply:
-        return RewardReply(rewards=await _rewards(request, scorer=scorer, prompts=prompts))
+        return RewardReply(rewards=await _rewards(request, scorer=scorer, prompts=known))
 
     @app.get("/health")
     async def health() -> dict[str, int]:
@@ -68,9 +70,9 @@ async def _rewards(request: RewardRequest, *, scorer: Scorer, prompts: Mapping[s
     if len(request.query) != len(request.prompts):
         raise HTTPException(422, f"{len(request.query)} queries but {len(request.prompts)} prompts; send one for each")
     members: dict[str, list[int]] = {}
-    for place, message in enumerate(request.prompts):
+    for place, message in enumerate(map(canonical, request.prompts)):
         if message not in prompts:
-            raise HTTPException(404, _unknown(place, message, num_prompts=len(prompts)))
+            raise HTTPException(404, _unknown(place, request.prompts[place], num_prompts=len(prompts)))
         members.setdefault(message, []).append(place)
     groups = [_group(prompts[message], [request.query[p] for p in places]) for message, places in members.items()]
     try:

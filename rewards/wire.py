@@ -58,6 +58,14 @@ def message_of(prompt: Prompt) -> str:
     )
 
 
+def canonical(message: str) -> str:
+    """The same for all spellings of one JSON text: spaces, escapes, order of keys. Other texts stay as they are."""
+    try:
+        return json.dumps(json.loads(message), ensure_ascii=False, sort_keys=True)
+    except ValueError:
+        return message
+
+
 def _part(part: str | Media) -> dict[str, str]:
     if isinstance(part, str):
         return {"type": "text", "text": part}

@@ -114,15 +114,18 @@ class VllmEngine:
             self._num_batches += 1
             version = self._policy_version
             await self._while_alive(self._engine.pause_generation(mode="keep", clear_cache=False))
-            streams = [
-                await self._engine.add_request(
-                    request.request_id,
-                    _engine_prompt(request.prompt),
-                    _sampling_params(request, sampling, banned_token_ids),
-                )
-                for request in requests
-            ]
-            await self._while_alive(self._engine.resume_generation())
+            streams: list[RequestOutputCollector] = []
+            try:
+                for request in requests:
+                    parameters = _sampling_params(request, sampling, banned_token_ids)
+                    prompt = _engine_prompt(request.prompt)
+                    streams.append(await self._engine.add_request(request.request_id, prompt, parameters))
+            except BaseException:  # a refused prompt must leave neither its siblings running nor the engine held
+                self._num_batches -= 1
+                await self._while_alive(self._engine.abort([one.request_id for one in requests[: len(streams)]]))
+                raise
+            finally:
+                await self._while_alive(self._engine.resume_generation())
         try:
             collected = (_collect(stream, version, number, on_end) for number, stream in enumerate(streams))
             return list(await asyncio.gather(*collected))
@@ -269,13 +272,22 @@ def _completion(pieces: Sequence[CompletionOutput]) -> EngineCompletion:
     for piece in pieces:
         if piece.logprobs is None:
             raise TypeError("vLLM returned no log-probs although they were asked for")
+        if not piece.token_ids:  # an end without a token repeats the log-probs of all before it
+            continue
         token_ids += piece.token_ids
         logprobs += [at[token].logprob for token, at in zip(piece.token_ids, piece.logprobs, strict=True) if at]
     return EngineCompletion(
         token_ids=np.array(token_ids, dtype=np.int32),
         logprobs=np.array(logprobs, dtype=np.float32),
-        finish_reason=_FINISH_REASONS[str(pieces[-1].finish_reason)],
+        finish_reason=_finish_reason(pieces[-1]),
     )
+
+
+def _finish_reason(last: CompletionOutput) -> FinishReason:
+    reason = str(last.finish_reason)
+    if reason not in _FINISH_REASONS:
+        raise RuntimeError(f"vLLM ended a completion with {reason!r}; its log says why")
+    return _FINISH_REASONS[reason]
 
 
 _FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length", "abort": "abort"}

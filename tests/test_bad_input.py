@@ -7,24 +7,21 @@ would end the test with another message instead of a training run.
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-import ray
 from PIL import Image
 
-from cluster.main import main
 from conf.load import load_run_config
 from rollout.datasets import build_data
 from rollout.families import build_family
 from rollout.families.base import EncodedPrompt
 from rollout.families.folders import check_model
 from rollout.families.tiny_qwen_vl import TinyModelSize, create_tiny_qwen_vl
+from tests.refusals import Damage, given, refusal, write_lines
 
-Damage = Callable[[Path], Sequence[str]]
-"""Spoils one thing in a folder of good inputs; returns the overrides that point at it."""
 TRAIN = ("i1.png a.png 4.0 0.5", "i1.png b.png 2.0 0.5", "i2.png c.png 3.0 0.5")
 TEST = ("i8.png d.png 4.5 0.5", "i9.png e.png 1.5 0.5")
 
@@ -49,10 +46,6 @@ def inputs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write_lines(file: Path, lines: Sequence[str]) -> None:
-    file.write_text("".join(f"{line}\n" for line in lines))
-
-
 def overrides(inputs: Path) -> list[str]:
     return [
         "data=opinion_score",
@@ -66,22 +59,6 @@ def overrides(inputs: Path) -> list[str]:
         f"run.folder={inputs / 'run'}",
         "cluster.ray_address=127.0.0.1:1",
     ]
-
-
-def refusal(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """The lines a command is refused with, after checking what holds for every refusal."""
-    assert main(words) == 2
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert shown.err.startswith("error: ")
-    assert "Traceback" not in shown.err
-    assert not ray.is_initialized()
-    return [line.removeprefix("error: ") for line in shown.err.splitlines()]
-
-
-def given(*words: str) -> Damage:
-    """Overrides that are wrong by themselves; ``HERE`` stands for the folder of inputs."""
-    return lambda here: [word.replace("HERE", str(here)) for word in words]
 
 
 def rows(file: str, *lines: str) -> Damage:

@@ -103,6 +103,8 @@ def _accuracies(folder: Path) -> dict[int, float]:
 
 def _row(name: str, curves: Sequence[Mapping[int, float]]) -> tuple[str, ...]:
     known = [list(curve.values()) for curve in curves if curve]
+    if not known:
+        return (name, "-", "-", "-", "-", str(len(curves)))
     lasts = [values[-1] for values in known]
     num_failed = sum((_folder(name, seed) / "failed.txt").exists() for seed in range(len(curves)))
     return (

@@ -62,7 +62,10 @@ class Algorithm(ABC, Generic[Config]):
     @property
     def needs_old_logprobs(self) -> bool:
         """Whether the policy's log-probs at the start of the batch must be computed in a pass of their own."""
-        return self.charges_reward or (self.num_optimizer_steps > 1 and self.config.anchor == "learner")
+        correction = self.config.correction
+        has_masks = correction.sequence_mask != "none" or correction.token_veto > 0.0
+        is_read = self.config.anchor == "learner" or has_masks
+        return self.charges_reward or (self.num_optimizer_steps > 1 and is_read)
 
     @property
     def has_penalty(self) -> bool:

@@ -67,7 +67,10 @@ class RemoteTerm:
 
     async def _post(self, body: str) -> Score:
         if self._session is None:
-            self._session = aiohttp.ClientSession(headers={"Content-Type": "application/json"})
+            # The limit below is the only one; aiohttp's own is five minutes.
+            self._session = aiohttp.ClientSession(
+                headers={"Content-Type": "application/json"}, timeout=aiohttp.ClientTimeout(total=None)
+            )
         try:
             async with asyncio.timeout(self._timeout_s), self._session.post(self._url, data=body) as response:
                 return self._read(response.status, await response.read())

@@ -29,7 +29,8 @@ MIN_LEVEL = 2
 _WARM_UP_REPEATS = 0.3
 """Share of warm-up pictures shown with both descriptions, of which the right one is to be repeated."""
 _WARM_UP_LOOKS_UP = 0.3
-"""Share shown with both descriptions and asked which of them says so and so, whatever the picture shows."""
+"""Share shown with both descriptions and asked which of them says so and so, whatever the picture shows. The answer has
+the words of the cold start, so that one thing is learned once: from a description to the number it stands behind."""
 
 # The teacher of the cold start is noisy, as real ones are: what it leaves to be learned is what RL is for.
 _TEACHER_LOOKS = 0.5
@@ -117,7 +118,8 @@ def _look_up(prompt: Prompt, *, wanted: Choice, wording: PairWording) -> Demonst
     assert responses is not None
     question = f"Which response is {responses[wanted - 1]}?"
     messages = ask_pair(wording, media=list(prompt.media()), question=question, responses=responses)
-    return Demonstration(prompt=replace(prompt, messages=messages), target=conclude(wanted))
+    target = f"{describe(responses[wanted - 1])} {conclude(wanted)}"
+    return Demonstration(prompt=replace(prompt, messages=messages), target=target)
 
 
 def _guess(rng: np.random.Generator) -> Choice:

@@ -254,6 +254,7 @@ def test_a_sweep_over_names_keeps_them() -> None:
         ("parity.every=5", ["loop.num_steps=0"]),
         ("rewards.terms.format.weight=2.0", ["loop.num_steps=0"]),
         ("evaluation.sampling.top_p=0.5", []),
+        ("evaluation.min_spread=0.1", ["recipe=demo_pairs"]),
     ],
 )
 def test_an_option_without_effect_is_refused_when_given(override: str, also: list[str]) -> None:

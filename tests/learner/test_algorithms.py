@@ -13,7 +13,7 @@ from learner.algorithms.base import RunFacts
 from learner.types import TrainingBatch
 from rewards.types import Reward, ScoredGroup
 from tests.builders import make_completion, make_group, make_scored_group
-from tests.learner.builders import make_config, make_grpo
+from tests.learner.builders import UNCORRECTED, make_config, make_grpo
 
 FACTS = RunFacts(max_tokens=100, term_weights={"term": 1.0})
 
@@ -127,6 +127,7 @@ def test_batches_that_depend_on_the_run_need_its_facts(kind: str, changes: dict[
     [
         {"num_updates": 2},
         {"num_minibatches": 2},
+        {"num_updates": 2, "anchor": "engine", "correction": {"weight": "none"}},
         {"scale_by_std": False, "kl": {"coefficient": 0.1, "estimator": "k1", "placement": "reward"}},
     ],
 )
@@ -134,7 +135,9 @@ def test_old_log_probs_are_recomputed_where_they_are_read(changes: dict[str, Any
     assert build_algorithm(make_config("grpo", **changes)).needs_old_logprobs
 
 
-@pytest.mark.parametrize("changes", [{}, {"num_minibatches": 2, "anchor": "engine"}, {"kl": {"coefficient": 0.1}}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"num_minibatches": 2, "anchor": "engine", **UNCORRECTED}, {"kl": {"coefficient": 0.1}}]
+)
 def test_old_log_probs_that_nothing_reads_cost_no_pass(changes: dict[str, Any]) -> None:
     assert not build_algorithm(make_config("grpo", **changes)).needs_old_logprobs
 

@@ -83,9 +83,10 @@ def test_weight_and_masks_work_together() -> None:
     assert found == [[0.0, 0.0], pytest.approx([2.0, math.exp(-1.0)])]
 
 
-def test_masked_tokens_weigh_nothing() -> None:
-    (found,) = factors([[0.0, math.nan, math.inf]], lengths=[1], weight="sequence")
-    assert found == [1.0, 0.0, 0.0]
+@pytest.mark.parametrize("weight", ["none", "token", "sequence", "geometric", "icepop", "mask"])
+def test_masked_tokens_weigh_nothing(weight: str) -> None:
+    found = corrected([[0.0, math.nan, math.inf]], lengths=[1], weight=weight, weight_low=0.0)
+    assert found.weights_BT.tolist() == found.factors_BT.tolist() == [[1.0, 0.0, 0.0]]
 
 
 def test_cut_tokens_are_known() -> None:

@@ -119,15 +119,14 @@ def test_a_text_begun_twice_is_asked_about_once() -> None:
     assert len(run(work, ScriptedJudge(yes)).questions) == 1
 
 
-def test_what_the_step_does_not_hold_is_ended_with_it() -> None:
+def test_what_was_begun_for_the_next_step_outlives_further_rounds_of_this_one() -> None:
     async def work(scorer: Scorer, judge: ScriptedJudge) -> None:
-        judge.gate.clear()
-        begin(scorer, SECOND.text)
+        begin(scorer, FIRST.text)  # of the next step, which is being sampled while this one is sampled again
         await settled()
-        await scorer.score([])
-        assert judge.num_cancelled == 1
+        await scorer.score([group(SECOND)])
+        await scorer.score([group(FIRST)])
 
-    run(work, ScriptedJudge(yes))
+    assert len(run(work, ScriptedJudge(yes)).questions) == 2
 
 
 def test_what_is_begun_while_a_step_is_scored_belongs_to_the_next() -> None:
@@ -170,16 +169,6 @@ def test_a_failure_in_the_background_is_raised_by_scoring() -> None:
         await settled()
         with pytest.raises(JudgeUnavailable, match="nobody answers"):
             await scorer.score([group(FIRST)])
-
-    run(work, ScriptedJudge(fail))
-
-
-def test_a_failure_on_a_completion_that_was_dropped_is_raised_too() -> None:
-    async def work(scorer: Scorer, _: ScriptedJudge) -> None:
-        begin(scorer, FIRST.text)
-        await settled()
-        with pytest.raises(JudgeUnavailable):
-            await scorer.score([])
 
     run(work, ScriptedJudge(fail))
 

@@ -20,7 +20,7 @@ TEXTS = [make_choice(2), make_choice(2, favoured=1), make_choice(1), "no idea"]
 
 def scored(texts: Sequence[str], *, faults: Faults, begin: bool = False) -> ScoredGroup:
     """One group, scored as by ``rewards=r1_reward``; the judge is asked one question at a time."""
-    config = load_run_config(["rewards=r1_reward"]).rewards
+    config = load_run_config(["data=photo_pairs", "rewards=r1_reward"]).rewards
     group = make_group(texts, prompt=make_pair_prompt(better=2))
 
     async def work(url: str) -> ScoredGroup:

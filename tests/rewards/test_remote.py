@@ -76,7 +76,7 @@ def score(
 
 
 def test_our_own_server_gives_the_rewards_of_the_run_itself() -> None:
-    config = load_run_config(["rewards=r1_reward"]).rewards
+    config = load_run_config(["data=photo_pairs", "rewards=r1_reward"]).rewards
     here = asyncio.run(build_scorer(config, scale=None, judge=RuleJudge()).score([GROUP]))[0]
     scorer = build_scorer(config, scale=None, judge=RuleJudge())
     with serving(reward_app(scorer, prompts={message_of(PROMPT): PROMPT})) as base:

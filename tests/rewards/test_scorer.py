@@ -152,14 +152,16 @@ def test_a_note_stays_with_its_reward_and_its_score_counts() -> None:
 
 
 def test_a_term_that_asks_a_judge_needs_one() -> None:
-    config = load_run_config(["rewards=r1_reward"]).rewards
+    config = load_run_config(["data=photo_pairs", "rewards=r1_reward"]).rewards
     with pytest.raises(ValueError, match=r"rewards\.terms\.consistency\.kind=consistency asks a judge"):
         build_scorer(config, scale=None, judge=None)
 
 
 def test_the_shipped_reward_of_r1_reward_gives_the_published_totals() -> None:
     texts = [make_choice(2), make_choice(2, favoured=1), make_choice(1), f"So: {make_choice(2)}", "no idea"]
-    scorer = build_scorer(load_run_config(["rewards=r1_reward"]).rewards, scale=None, judge=RuleJudge())
+    scorer = build_scorer(
+        load_run_config(["data=photo_pairs", "rewards=r1_reward"]).rewards, scale=None, judge=RuleJudge()
+    )
     scored = asyncio.run(scorer.score([make_group(texts, prompt=make_pair_prompt(better=2))]))
     assert [reward.total for reward in scored[0].rewards] == [2.0, 1.0, 0.5, 1.5, 0.0]
 
@@ -170,7 +172,9 @@ def test_the_shipped_choices_differ_in_what_silence_means(name: str, expected: l
         is_first = "<think>sure" in str(question)
         return Verdict(outcome="consistent") if is_first else Verdict(outcome="abstained", cause="timeout")
 
-    scorer = build_scorer(load_run_config([f"rewards={name}"]).rewards, scale=None, judge=ScriptedJudge(reply))
+    scorer = build_scorer(
+        load_run_config(["data=photo_pairs", f"rewards={name}"]).rewards, scale=None, judge=ScriptedJudge(reply)
+    )
     texts = ["<think>sure</think><answer>2</answer>", "<think>well</think><answer>2</answer>"]
     scored = asyncio.run(scorer.score([make_group(texts, prompt=make_pair_prompt(better=2))]))
     assert [reward.total for reward in scored[0].rewards] == expected

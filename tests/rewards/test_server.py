@@ -59,7 +59,7 @@ class Server:
 
 @contextmanager
 def running(name: str, judge: Judge) -> Iterator[Server]:
-    rewards: RewardsConfig = load_run_config([f"rewards={name}"]).rewards
+    rewards: RewardsConfig = load_run_config(["data=photo_pairs", f"rewards={name}"]).rewards
     scorer = build_scorer(rewards, scale=ONE_TO_FIVE, judge=judge)
     with serving(reward_app(scorer, prompts=PROMPTS)) as url:
         yield Server(url)
@@ -179,6 +179,10 @@ def test_eight_clients_at_once_get_their_own_rewards(server: Server) -> None:
 
 def test_messages_of_prompts_serve_as_keys() -> None:
     prompt = make_pair_prompt()
-    scorer = build_scorer(load_run_config(["rewards=r1_reward"]).rewards, scale=None, judge=RuleJudge())
+    scorer = build_scorer(
+        load_run_config(["data=photo_pairs", "rewards=r1_reward"]).rewards, scale=None, judge=RuleJudge()
+    )
+    spaced = json.dumps(json.loads(message_of(prompt)), indent=1)
     with serving(reward_app(scorer, prompts={message_of(prompt): prompt})) as url:
-        assert Server(url).rewards((query_of(make_choice(2)), message_of(prompt))) == [2.0]
+        for message in (message_of(prompt), spaced):
+            assert Server(url).rewards((query_of(make_choice(2)), message)) == [2.0]

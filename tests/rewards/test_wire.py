@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rewards.wire import message_of, query_of, response_of
+from rewards.wire import canonical, message_of, query_of, response_of
 from rollout.types import Media
 from tests.builders import make_pair_prompt, make_prompt
 
@@ -51,3 +51,16 @@ def test_a_picture_made_on_the_fly_travels_along() -> None:
 
 def test_prompts_that_ask_the_same_have_the_same_message() -> None:
     assert message_of(make_pair_prompt("a/1", better=1)) == message_of(make_pair_prompt("b/2", better=2))
+
+
+def test_a_message_is_known_in_every_spelling_of_its_json() -> None:
+    message = message_of(make_prompt(media=Media(kind="image", path="/data/é.png")))
+    chat = json.loads(message)
+    turned = [{"content": turn["content"], "role": turn["role"]} for turn in chat]
+    spellings = [message, json.dumps(chat, separators=(",", ":")), json.dumps(turned, indent=1)]
+    assert len({canonical(spelling) for spelling in spellings}) == 1
+    assert canonical(message.replace("é", "e")) != canonical(message)
+
+
+def test_a_key_that_is_no_json_is_itself() -> None:
+    assert canonical("message of a row") == "message of a row"

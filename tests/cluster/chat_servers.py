@@ -1,0 +1,72 @@
+"""A chat model of few lines behind the OpenAI protocol, and real HTTP."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+MODEL = "scripted"
+Reply = Callable[[str], str | None]
+"""The text of a question -> the reply; None fails with HTTP 500."""
+
+
+class ChatServer(ThreadingHTTPServer):
+    """Answers by ``reply`` and remembers the texts it was asked."""
+
+    request_queue_size = 256
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.reply = reply
+        self.asked: list[str] = []
+
+    @property
+    def url(self) -> str:
+        """What ``judge.base_urls`` takes."""
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: ChatServer
+
+    def do_GET(self) -> None:
+        self._send(200, {"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        content = body["messages"][-1]["content"]
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        text = "".join(part["text"] for part in parts if part["type"] == "text")
+        self.server.asked.append(text)
+        reply = self.server.reply(text)
+        if reply is None:
+            self._send(500, {"error": {"message": "told to fail"}})
+            return
+        choice = {"index": 0, "message": {"role": "assistant", "content": reply}, "finish_reason": "stop"}
+        self._send(200, {"choices": [choice], "usage": {"prompt_tokens": 10, "completion_tokens": 3}})
+
+    def _send(self, status: int, body: Mapping[str, Any]) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def chat_server(reply: Reply) -> Iterator[ChatServer]:
+    """A server for as long as the context lasts."""
+    with ChatServer(reply) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
