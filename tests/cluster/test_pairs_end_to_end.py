@@ -147,7 +147,7 @@ def test_a_run_of_pairs_leaves_models_curve_and_verdicts(undisturbed: Path) -> N
 
 
 def test_the_table_of_a_run_of_pairs_has_a_row_per_phase(undisturbed: Path) -> None:
-    header, *rows = output_of(undisturbed).rpartition("accuracy %")[2].splitlines()
+    header, _rule, *rows = output_of(undisturbed).rpartition("accuracy %")[2].splitlines()
     assert header.split() == ["vote", "%", "consistent", "%", "bias", "swap", "%", "format", "%", "unparsed", "%"]
     assert [row.partition("  ")[0] for row in rows[:3]] == ["untrained", "after cold start", "after RL"]
 

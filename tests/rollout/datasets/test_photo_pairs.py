@@ -141,7 +141,7 @@ def _kind_of_warm_up(shown: Demonstration) -> str:
         return "repeats"
     first, second = shown.prompt.reference.responses or ("", "")
     wanted = text.removeprefix("Which response is ").partition("?")[0]
-    assert shown.target == conclude(1 if wanted == first else 2)
+    assert shown.target == f"{describe(wanted)} {conclude(1 if wanted == first else 2)}"
     assert wanted in (first, second)
     return "looks up"
 
