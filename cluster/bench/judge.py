@@ -25,7 +25,7 @@ NUM_WARMING_UP = 4
 SETTINGS = (
     "judge=remote", "judge.max_concurrent=16", "judge.cache=false", f"loop.num_steps={NUM_STEPS}",
     "loop.evaluate_every=0", "loop.checkpoint_every=0", "warm_up.num_steps=0", "cold_start.num_steps=0",
-    "evaluation.num_prompts=2", "model.size=null", "run.resume=never",
+    "evaluation.num_prompts=2", "model.size=null", "run.resume=never", "cluster.cpu_threads_per_actor=1",
 )  # fmt: skip
 
 
