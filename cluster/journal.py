@@ -1,12 +1,13 @@
-"""What a run writes down: metrics.jsonl, samples.jsonl, TensorBoard, and gauges for the Ray dashboard.
+"""What a run writes down: metrics.jsonl, samples.jsonl, alarms.jsonl, TensorBoard, and gauges for the Ray dashboard.
 
 One row a step, keys ``room/thing/statistic``; ``phase``, ``step`` and ``global_step`` say where it belongs. A resumed
-run first drops the rows after its checkpoint, so no step is ever written twice.
+run first drops the rows after its checkpoint, so no step, sample or alarm is ever written twice.
 """
 
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -14,10 +15,12 @@ from typing import Protocol, Self
 from tensorboardX import SummaryWriter
 
 from cluster.checkpoint import Phase
+from rewards.trust import Alarm
 from rewards.types import ScoredGroup
 
 METRICS_FILE = "metrics.jsonl"
 SAMPLES_FILE = "samples.jsonl"
+ALARMS_FILE = "alarms.jsonl"
 
 
 class Gauges(Protocol):
@@ -39,10 +42,11 @@ class Journal:
         gauges: Gauges | None,
     ) -> None:
         self._samples_per_step, self._gauges = samples_per_step, gauges
-        for name in (METRICS_FILE, SAMPLES_FILE):
+        for name in (METRICS_FILE, SAMPLES_FILE, ALARMS_FILE):
             keep_rows_before(folder / name, global_step=first_global_step)
         self._metrics = (folder / METRICS_FILE).open("a")
         self._samples = (folder / SAMPLES_FILE).open("a")
+        self._alarms = (folder / ALARMS_FILE).open("a")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_global_step) if tensorboard else None
 
     def __enter__(self) -> Self:
@@ -100,10 +104,16 @@ class Journal:
                 self._board.add_text(f"samples/{one.group.prompt.source}", completion.text, global_step)
         self._samples.flush()
 
+    def alarm(self, alarm: Alarm, *, at: str, global_step: int) -> None:
+        """Write down that a figure has crossed its bound; ``at`` says where, for a person."""
+        self._alarms.write(json.dumps({"at": at, "global_step": global_step, **asdict(alarm)}) + "\n")
+        self._alarms.flush()
+
     def close(self) -> None:
         """Flush and close every file."""
         self._metrics.close()
         self._samples.close()
+        self._alarms.close()
         if self._board is not None:
             self._board.close()
 

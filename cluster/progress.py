@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 logger = logging.getLogger(__name__)
 
-TITLES = {"warm_up": "warm-up", "cold_start": "cold start", "rl": "RL", "benchmark": "benchmark"}
+TITLES = {"warm_up": "warm-up", "cold_start": "cold start", "rl": "RL", "benchmark": "benchmark", "rank": "rank"}
 LINE_EVERY_S = 10.0
 
 

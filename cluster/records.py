@@ -46,6 +46,10 @@ class RunRecords:
         rows = [json.loads(path.read_text())["metrics"] for path in self._evaluations.glob("*.json")]
         return sorted(rows, key=lambda row: row["global_step"])
 
+    def numbers(self, label: str) -> dict[str, float]:
+        """The numbers of one evaluation; empty when it was not made."""
+        return _numbers(json.loads(self._file(label).read_text())["metrics"]) if self.has_evaluation(label) else {}
+
     def headline(self) -> dict[str, float]:
         """For the progress display: the newest held-out figure, when there is one."""
         if self._headline is None:  # asked for at every step, so the files are read once per evaluation

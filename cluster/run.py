@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.alarms import AlarmBell
 from cluster.checkpoint import PHASES, CheckpointError, CheckpointFolder, Phase, RunState
 from cluster.engines import RolloutPool
 from cluster.held_out import judge_test_split
-from cluster.journal import Journal
+from cluster.journal import METRICS_FILE, Journal, read_rows
 from cluster.learners import LearnerGroup
 from cluster.loop import Schedule, StepRecord, train
 from cluster.parity import compare, parity_bound, scoring_requests
@@ -27,7 +28,6 @@ from learner.algorithms import build_algorithm
 from learner.algorithms.base import RunFacts
 from learner.schedule import supervised_learning_rate
 from rewards.scorer import build_scorer
-from rewards.trust import BOUNDS, alarms
 from rollout.datasets.base import Data, Demonstrations, scale_of
 from rollout.prompts import DemonstrationStream, PromptStream
 from rollout.types import Demonstration
@@ -72,7 +72,8 @@ class Run:
         self._state = state
         self._engine_version: int | None = None
         self._parity_bound = parity_bound(config)
-        self._ringing: frozenset[str] = frozenset()
+        last_row = read_rows(desk.records.folder / METRICS_FILE)[-1:]
+        self._alarms = AlarmBell(desk.journal, say=desk.display.say, last_row=last_row[0] if last_row else {})
 
     async def execute(self, *, resumed: Path | None, model_folder: Path) -> bool:
         """Run what is left of the run; False when it was stopped before the end."""
@@ -99,7 +100,7 @@ class Run:
         self._engine_version = self._learners.policy_version
         values = step_metrics(record, num_pending=self._pool.num_pending, policy_version=self._learners.policy_version)
         values |= self._judge.metrics() if self._judge is not None else {}
-        self._raise_alarms(values, step=step)
+        values |= self._alarms.hear_step(values, step=step, global_step=self._state.global_step)
         self._journal.sample(record.scored, step=record.step, global_step=self._state.global_step)
         self._advance("rl", step, values)
         if self._is_due(step, self._config.parity.every):
@@ -186,8 +187,15 @@ class Run:
         report = await judge_test_split(self._config, data=self._data, pool=self._pool, judge=self._judge)
         seconds = time.perf_counter() - started
         self._records.add_evaluation(label, report, global_step=self._state.global_step, seconds=seconds)
-        self._journal.record_evaluation(report.metrics(), global_step=self._state.global_step)
         self._display.say(f"evaluation {label}: {one_line(report)}")
+        values = report.metrics()
+        if label not in (UNTRAINED, COLD_START):
+            # Between steps it belongs to the step before, whose checkpoint is yet to be written. The last one follows
+            # the last checkpoint: a resume repeats it, and drops what it left.
+            global_step = self._state.global_step - (label != RL)
+            before = self._records.numbers(COLD_START)
+            values |= self._alarms.hear_evaluation(values, cold_start=before, label=label, global_step=global_step)
+        self._journal.record_evaluation(values, global_step=self._state.global_step)
 
     async def _parity_gate(self) -> None:
         parity = self._config.parity
@@ -250,14 +258,6 @@ class Run:
         }
         shown = {name: values[key] for name, key in SHOWN.items() if key in values}
         self._display.step(phase, done=done, total=totals[phase], numbers=shown | self._records.headline())
-
-    def _raise_alarms(self, values: Mapping[str, float], *, step: int) -> None:
-        """Say which figures have crossed their bound since the last step."""
-        ringing = {line.partition("=")[0]: line for line in alarms(values, bounds=BOUNDS)}
-        for name, line in ringing.items():
-            if name not in self._ringing:
-                self._display.say(f"ALARM at RL step {step}: {line}")
-        self._ringing = frozenset(ringing)
 
     def _set_state(self, *, phase: Phase, next_step: int) -> None:
         stepped = next_step > 0

@@ -37,7 +37,8 @@ def _idle_correction(config: AlgorithmConfig) -> Iterator[tuple[str, str]]:
         yield "algorithm.correction.weight_low", f"algorithm.correction.weight={weight} has no lower bound"
     if weight == "none":
         yield "algorithm.correction.weight_high", "algorithm.correction.weight=none has no upper bound"
-    if mask in ("none", "k3"):
+        yield "algorithm.correction.batch_normalise", "algorithm.correction.weight=none has nothing to normalise"
+    if mask in ("none", *_DISTANCES):
         yield "algorithm.correction.sequence_low", f"algorithm.correction.sequence_mask={mask} has no lower bound"
     if mask == "none":
         yield "algorithm.correction.sequence_high", "algorithm.correction.sequence_mask=none has no upper bound"
@@ -59,10 +60,19 @@ def _a_sequence_mask_keeps_equal_distributions(config: AlgorithmConfig) -> Itera
             f"algorithm.correction.sequence_high={high} masks completions on which engine and learner agree; "
             f"with algorithm.correction.sequence_mask={mask} use 1 or more"
         )
-    if mask == "k3" and high >= 1.0:
+    if mask in _DISTANCES and high >= 1.0:
         yield (
-            f"algorithm.correction.sequence_high={high} is no bound on a mean k3; "
-            "with algorithm.correction.sequence_mask=k3 use a small one, such as 0.01"
+            f"algorithm.correction.sequence_high={high} is no bound on a distance; "
+            f"with algorithm.correction.sequence_mask={mask} use a small one, such as 0.01"
+        )
+
+
+def _a_veto_keeps_equal_probabilities(config: AlgorithmConfig) -> Iterator[str]:
+    veto = config.correction.token_veto
+    if veto is not None and not veto[0] < 1.0 < veto[1]:
+        yield (
+            f"algorithm.correction.token_veto={list(veto)} drops completions on which engine and learner agree; "
+            "give a bound below 1 and one above, such as [1e-4,100], or null"
         )
 
 
@@ -95,18 +105,13 @@ def _a_charged_reward_is_not_scaled(config: AlgorithmConfig) -> Iterator[str]:
         yield f"algorithm=gdpo normalises reward terms, and algorithm.kl.placement=reward is none of them; {instead}"
 
 
-def _a_length_limit_needs_a_single_reward(config: AlgorithmConfig) -> Iterator[str]:
-    if config.kind == "gdpo" and config.overlong_share > 0.0:
-        yield (
-            f"algorithm.overlong_share={config.overlong_share} shapes the summed reward, which algorithm=gdpo does "
-            "not read; use algorithm.overlong_share=0"
-        )
-
+_DISTANCES = ("k3", "total_variation")
+"""Sequence masks that measure how far apart two distributions are, 0 for equal ones."""
 
 _RULES: tuple[Callable[[AlgorithmConfig], Iterator[str]], ...] = (
     _a_ratio_to_the_engine_is_the_correction,
     _a_sequence_mask_keeps_equal_distributions,
+    _a_veto_keeps_equal_probabilities,
     _a_kl_estimator_fits_its_place,
     _a_charged_reward_is_not_scaled,
-    _a_length_limit_needs_a_single_reward,
 )

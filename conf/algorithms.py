@@ -11,12 +11,13 @@ from conf.base import Section
 
 Aggregation = Literal["token_mean", "seq_mean_token_mean", "seq_mean_token_sum_norm", "prompt_mean"]
 WeightRule = Literal["none", "token", "sequence", "geometric", "icepop", "mask"]
-SequenceMask = Literal["none", "geometric", "product", "k3"]
+SequenceMask = Literal["none", "geometric", "product", "k3", "total_variation"]
 KlEstimator = Literal["k1", "k2", "k3", "k3_k2"]
 AdvantageFilter = Literal["paper", "released", "none"]
 Statistics = Literal["token", "sample"]
 
 Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 
 
 class CorrectionConfig(Section):
@@ -30,15 +31,20 @@ class CorrectionConfig(Section):
     """Tokens of smaller w carry no gradient; for icepop and mask."""
     weight_high: float = Field(ge=1)
     """Weights are cut here; for icepop and mask, tokens of larger w carry no gradient."""
+    batch_normalise: bool
+    """Divide the weights by their mean over all tokens of the batch, on all ranks and in all minibatches, masked ones
+    included. Needs the log-probs at the start of the batch computed in a pass of their own."""
     sequence_mask: SequenceMask
     """Which completions carry no gradient: those whose geometric mean or product of w lies outside
-    ``[sequence_low, sequence_high]``, or whose mean of w - 1 - ln w (k3) lies above ``sequence_high``."""
+    ``[sequence_low, sequence_high]``, or whose mean of w - 1 - ln w (k3) lies above ``sequence_high``.
+    total_variation: where the mean of |w - 1| / 2 lies above it, the tokens whose update would add to it (VACO,
+    arXiv 2603.01365)."""
     sequence_low: float = Field(ge=0, le=1)
-    """Lower bound of the sequence mask; not for k3."""
+    """Lower bound of the sequence mask; for geometric and product."""
     sequence_high: Positive
-    """Upper bound of the sequence mask: 1 or more, and for k3 a small number such as 0.01."""
-    token_veto: float = Field(ge=0, lt=1)
-    """A completion with any w below carries no gradient; 0 vetoes nothing."""
+    """Upper bound of the sequence mask: 1 or more, and for k3 and total_variation a small number such as 0.01."""
+    token_veto: tuple[NotNegative, NotNegative] | None
+    """A completion with any w outside these bounds, lower and upper, carries no gradient; null: off."""
     max_negative_drift: float | None = Field(gt=0)
     """A completion with negative advantage whose tokens have become less likely than when they were sampled, by more
     than this many nats on average, carries no gradient (OPSM); null: off."""
@@ -85,8 +91,6 @@ class PolicyConfig(Section):
     ``rollout.prompts_per_step``."""
     entropy_coefficient: float = Field(ge=0)
     """Bonus for the policy's entropy; 0 costs nothing, above 0 the entropy is differentiated."""
-    overlong_share: float = Field(ge=0, lt=1)
-    """Completions lose up to 1 reward, linearly, over this last share of ``rollout.sampling.max_tokens``; 0: off."""
     dynamic_sampling: DynamicSamplingConfig
     correction: CorrectionConfig
     kl: KlConfig
@@ -130,7 +134,7 @@ class DrGrpoConfig(ClippedConfig):
 
 
 class DapoConfig(ClippedConfig, ScaledConfig):
-    """DAPO: GRPO with clip-higher, token mean, dynamic sampling and overlong shaping (arXiv 2503.14476)."""
+    """DAPO: GRPO with clip-higher, token mean and dynamic sampling (arXiv 2503.14476)."""
 
     kind: Literal["dapo"]
 

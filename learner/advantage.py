@@ -67,13 +67,6 @@ def spread(totals: Sequence[float | None]) -> float:
     return max(rewards) - min(rewards) if rewards else 0.0
 
 
-def overlong_penalty(num_tokens: int, *, max_tokens: int, share: float) -> float:
-    """0 up to the last ``share`` of ``max_tokens``, then linear to -1 at the limit (DAPO, arXiv 2503.14476)."""
-    buffer = share * max_tokens
-    over = num_tokens - (max_tokens - buffer)
-    return -min(over / buffer, 1.0) if over > 0.0 else 0.0
-
-
 def returns_to_go(reward: float, penalties_T: Floats) -> Floats:
     """What is still to come at each token, undiscounted: the reward at the end, less the penalties from there on."""
     remaining_T: Floats = reward - np.cumsum(penalties_T[::-1])[::-1]

@@ -1,7 +1,7 @@
 """What is done about engine and learner giving the same tokens different probabilities (no gradient anywhere).
 
-learner, engine --> w per token --> weight (cut, or 0 outside bounds) --+
-                      +--> sequence mask, veto, negative drift ---------+--> factor on the policy loss
+learner, engine --> w per token --> weight (cut, or 0 outside bounds) --> over its mean --+
+                      +--> sequence mask, veto, negative drift ---------------------------+--> factor on the policy loss
 """
 
 from dataclasses import dataclass
@@ -29,30 +29,48 @@ class Correction:
     is_cut_BT: Tensor
     """Tokens whose weight the bounds changed."""
     factors_BT: Tensor
-    """On the policy loss: the configured weight, 0 for completions that carry no gradient."""
+    """On the policy loss: the configured weight, 0 for tokens that carry no gradient."""
     is_kept_B: Tensor
+    """Completions that nothing drops whole."""
 
 
 @torch.no_grad()
 def engine_correction(
-    learner_BT: Tensor, engine_BT: Tensor, mask_BT: Tensor, *, config: CorrectionConfig
+    learner_BT: Tensor, engine_BT: Tensor, advantages_BT: Tensor, mask_BT: Tensor, *, config: CorrectionConfig
 ) -> Correction:
-    """Weights and sequence masks, in float32 or wider; masked completions stay in the loss denominator."""
-    difference_BT = clamped_log_ratio(_wide(learner_BT), _wide(engine_BT), bound=MAX_LOG_RATIO)
-    log_ratio_BT = torch.where(mask_BT, difference_BT, 0.0)
+    """Weights and masks, in float32 or wider; masked tokens stay in the loss denominator.
+
+    The advantages decide which tokens a mask by total variation spares; nothing else reads them.
+    """
+    log_ratio_BT = _log_ratio(learner_BT, engine_BT, mask_BT)
     raw_BT = torch.where(mask_BT, log_ratio_BT.exp(), 0.0)
-    weights_BT, is_cut_BT = _bounded(_unit(log_ratio_BT, mask_BT, config=config), config=config)
-    weights_BT = torch.where(mask_BT, weights_BT, 0.0)
+    weights_BT, is_cut_BT = _weights(log_ratio_BT, mask_BT, config=config)
     is_kept_B = _is_kept(log_ratio_BT, raw_BT, mask_BT, config=config)
     factors_BT = mask_BT.to(raw_BT.dtype) if config.weight == "none" else weights_BT
+    if config.sequence_mask == "total_variation":
+        is_far_B = _mean(total_variation(raw_BT), mask_BT) > config.sequence_high
+        goes_further_BT = advantages_BT * log_ratio_BT > 0.0
+        factors_BT = torch.where(is_far_B[:, None] & goes_further_BT, 0.0, factors_BT)
     return Correction(
         log_ratio_BT=log_ratio_BT,
         raw_weights_BT=raw_BT,
         weights_BT=weights_BT,
-        is_cut_BT=is_cut_BT & mask_BT,
+        is_cut_BT=is_cut_BT,
         factors_BT=factors_BT * is_kept_B[:, None],
         is_kept_B=is_kept_B,
     )
+
+
+@torch.no_grad()
+def weight_sum(learner_BT: Tensor, engine_BT: Tensor, mask_BT: Tensor, *, config: CorrectionConfig) -> Tensor:
+    """The configured weights of all tokens added up, whatever the masks say: what ``batch_normalise`` averages."""
+    weights_BT, _ = _weights(_log_ratio(learner_BT, engine_BT, mask_BT), mask_BT, config=config)
+    return weights_BT.double().sum()
+
+
+def total_variation(raw_weights_BT: Tensor) -> Tensor:
+    """Token by token ``|w - 1| / 2``, whose mean over the engine's samples is the distance of the distributions."""
+    return (raw_weights_BT - 1.0).abs() / 2.0
 
 
 @torch.no_grad()
@@ -68,7 +86,7 @@ def has_drifted(
 
 
 def record_correction(metrics: MetricSums, correction: Correction, *, has_drifted_BT: Tensor, mask_BT: Tensor) -> None:
-    """Add what there is to report."""
+    """Add what there is to report; weights as they are before ``batch_normalise`` divides them by their mean."""
     raw_BT, delta_BT, weights_BT = correction.raw_weights_BT, correction.log_ratio_BT, correction.weights_BT
     dropped_B = ~correction.is_kept_B & mask_BT.any(1)
     without_gradient_BT = ((correction.factors_BT == 0.0) | has_drifted_BT) & mask_BT
@@ -81,9 +99,22 @@ def record_correction(metrics: MetricSums, correction: Correction, *, has_drifte
     metrics.add("learner/correction/masked_completion_fraction", dropped_B.sum(), per="completion")
     metrics.add("learner/correction/drifted_completion_fraction", has_drifted_BT.any(1).sum(), per="completion")
     metrics.add("learner/correction/k3", torch.where(mask_BT, raw_BT - 1.0 - delta_BT, 0.0).sum())
+    metrics.add("learner/correction/total_variation", (total_variation(raw_BT) * mask_BT).sum())
     metrics.add("learner/correction/abs_delta_mean", delta_BT.abs().sum())
     metrics.maximum("learner/correction/ratio_max", raw_BT.max())
     metrics.maximum("learner/correction/abs_delta_max", delta_BT.abs().max())
+
+
+def _log_ratio(learner_BT: Tensor, engine_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """ln w, clamped, in float32 or wider; 0 at masked positions."""
+    difference_BT = clamped_log_ratio(_wide(learner_BT), _wide(engine_BT), bound=MAX_LOG_RATIO)
+    return torch.where(mask_BT, difference_BT, 0.0)
+
+
+def _weights(log_ratio_BT: Tensor, mask_BT: Tensor, *, config: CorrectionConfig) -> tuple[Tensor, Tensor]:
+    """The configured weight, 0 at masked positions, and where its bounds changed it."""
+    weights_BT, is_cut_BT = _bounded(_unit(log_ratio_BT, mask_BT, config=config), config=config)
+    return torch.where(mask_BT, weights_BT, 0.0), is_cut_BT & mask_BT
 
 
 def _unit(log_ratio_BT: Tensor, mask_BT: Tensor, *, config: CorrectionConfig) -> Tensor:
@@ -93,7 +124,7 @@ def _unit(log_ratio_BT: Tensor, mask_BT: Tensor, *, config: CorrectionConfig) ->
         case "sequence":
             return sum_B.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()[:, None].expand_as(log_ratio_BT)
         case "geometric":
-            return (sum_B / mask_BT.sum(1).clamp(min=1)).exp()[:, None].expand_as(log_ratio_BT)
+            return _mean(log_ratio_BT, mask_BT).exp()[:, None].expand_as(log_ratio_BT)
         case _:
             return log_ratio_BT.exp()
 
@@ -113,19 +144,26 @@ def _bounded(unit_BT: Tensor, *, config: CorrectionConfig) -> tuple[Tensor, Tens
 
 
 def _is_kept(log_ratio_BT: Tensor, raw_BT: Tensor, mask_BT: Tensor, *, config: CorrectionConfig) -> Tensor:
-    length_B = mask_BT.sum(1).clamp(min=1)
     low, high = config.sequence_low, config.sequence_high
     match config.sequence_mask:
         case "geometric":
-            measure_B = (log_ratio_BT.sum(1) / length_B).exp()
+            measure_B = _mean(log_ratio_BT, mask_BT).exp()
         case "product":
             measure_B = log_ratio_BT.sum(1).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
         case "k3":
-            low, measure_B = -torch.inf, torch.where(mask_BT, raw_BT - 1.0 - log_ratio_BT, 0.0).sum(1) / length_B
-        case _:
+            low, measure_B = -torch.inf, _mean(raw_BT - 1.0 - log_ratio_BT, mask_BT)
+        case _:  # a mask by total variation takes tokens, not completions
             low, high, measure_B = -torch.inf, torch.inf, torch.zeros_like(raw_BT[:, 0])
-    is_vetoed_B = ((raw_BT < config.token_veto) & mask_BT).any(1)
-    return (measure_B >= low) & (measure_B <= high) & ~is_vetoed_B
+    is_kept_B = (measure_B >= low) & (measure_B <= high)
+    if config.token_veto is None:
+        return is_kept_B
+    least, most = config.token_veto
+    return is_kept_B & ~(((raw_BT < least) | (raw_BT > most)) & mask_BT).any(1)
+
+
+def _mean(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """Over the tokens of each completion, ``[B]``; 0 without any."""
+    return torch.where(mask_BT, values_BT, 0.0).sum(1) / mask_BT.sum(1).clamp(min=1)
 
 
 def _wide(values: Tensor) -> Tensor:

@@ -39,6 +39,8 @@ class PolicyTokens:
     advantages_BT: Tensor
     mask_BT: Tensor
     """True for completion tokens."""
+    mean_weight: float = 1.0
+    """What the correction's weights are divided by: their mean over the batch where they are normalised."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,11 +70,13 @@ def policy_loss(
         max_log_ratio=config.max_log_ratio,
     )
     found = surrogate(ratios)
-    correction = engine_correction(tokens.old_BT, tokens.engine_BT, mask_BT, config=config.correction)
+    correction = engine_correction(
+        tokens.old_BT, tokens.engine_BT, ratios.advantages_BT, mask_BT, config=config.correction
+    )
     has_drifted_BT = has_drifted(
         ratios.current_BT, tokens.engine_BT, ratios.advantages_BT, mask_BT, bound=config.correction.max_negative_drift
     )
-    factors_BT = torch.where(has_drifted_BT, 0.0, correction.factors_BT)
+    factors_BT = torch.where(has_drifted_BT, 0.0, correction.factors_BT / tokens.mean_weight)
     policy_BT = _masked(mask_BT, found.losses_BT * factors_BT)
     kl_BT = _kl(tokens, ratios.current_BT, config=config)
     entropy_BT = _masked(mask_BT, tokens.entropy_BT)

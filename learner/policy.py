@@ -17,6 +17,7 @@ from torch import Tensor
 from learner.advantage import Floats
 from learner.algorithms.base import Algorithm
 from learner.batching import loss_weights, minibatches, plan
+from learner.correction import weight_sum
 from learner.engine import ZeroEngine
 from learner.loss import PolicyTokens
 from learner.metrics import MetricSums
@@ -82,12 +83,13 @@ class PolicyTrainer:
         parts = [self._prepared(batch, indices, reference) for indices in self._dealt(batch, window)]
         if self._algorithm.charges_reward:
             batch = self._algorithm.charged(batch, self._kl(batch, parts, window))
+        mean_weight = self._mean_weight(parts) if self._algorithm.normalises_weights else 1.0
         # Every rank knows all advantages, so all ranks leave out the same minibatches.
         parts = [part for part in parts if batch.has_penalty or _has_credit(batch, part)] or parts[:1]
         metrics, norms = MetricSums(), []
         for _ in range(self._algorithm.config.num_updates):
             for part in parts:
-                metrics.merge(self._accumulate(batch, part))
+                metrics.merge(self._accumulate(batch, part, mean_weight=mean_weight))
                 norms.append(self._engine.step(window))
         report = metrics.reduced(device=self._engine.device).means()
         report["learner/loss"] /= len(norms)
@@ -103,7 +105,7 @@ class PolicyTrainer:
             "learner/advantage_std": float(np.std([_mean(sample.advantages_T) for sample in batch.samples])),
         }
 
-    def _accumulate(self, batch: TrainingBatch, part: Minibatch) -> MetricSums:
+    def _accumulate(self, batch: TrainingBatch, part: Minibatch, *, mean_weight: float) -> MetricSums:
         """Accumulate the gradient of one optimizer step's loss over this rank's passes."""
         self._engine.train(enabled=True)
         config, metrics = self._algorithm.config, MetricSums()
@@ -125,6 +127,7 @@ class PolicyTrainer:
                     entropy_BT=scores.entropy_BT,
                     advantages_BT=self._advantages(batch, one),
                     mask_BT=one.mask_BT,
+                    mean_weight=mean_weight,
                 )
             )
             total = (loss.losses_BT * one.weights_B[:, None]).sum()
@@ -222,6 +225,18 @@ class PolicyTrainer:
         if not flat.isfinite().all():
             raise NonFiniteStepError(f"KL to the reference is not finite at phase={window.phase} step={window.step}")
         return np.split(flat.cpu().numpy(), starts[1:-1])
+
+    def _mean_weight(self, parts: Sequence[Minibatch]) -> float:
+        """Mean correction weight over all tokens of the batch on all ranks; 1 when every weight is 0."""
+        config = self._algorithm.config.correction
+        sums = torch.zeros(2, dtype=torch.float64, device=self._engine.device)
+        for one in (one for part in parts for one in part.passes):
+            assert one.old_BT is not None
+            weights = weight_sum(one.old_BT, one.engine_BT, one.mask_BT, config=config)
+            sums += torch.stack([weights, one.mask_BT.sum().double()])
+        torch.distributed.all_reduce(sums)
+        total, num_tokens = sums.tolist()
+        return total / num_tokens if total > 0.0 else 1.0
 
     def _logits(self, arguments: Mapping[str, Tensor], positions: range) -> Tensor:
         return self._engine.logits(arguments, positions=positions)

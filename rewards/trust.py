@@ -42,6 +42,22 @@ format-only share of 0.5, which is no alarm yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Alarm:
+    """A figure that has crossed its bound."""
+
+    name: str
+    """Journal key of the figure."""
+    value: float
+    why: str
+    """What is said after the figure, such as "beyond 20"."""
+
+    @property
+    def line(self) -> str:
+        """The alarm for a person."""
+        return f"{self.name}={self.value:.3g} is {self.why}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Row:
     """One completion with all that is known of it."""
 
@@ -78,10 +94,10 @@ def trust_metrics(scored: Sequence[ScoredGroup]) -> dict[str, float | None]:
     }
 
 
-def alarms(metrics: Mapping[str, float], *, bounds: Mapping[str, float]) -> list[str]:
-    """One line per figure of a step that is beyond its bound; a figure that is missing is no alarm."""
+def alarms(metrics: Mapping[str, float], *, bounds: Mapping[str, float]) -> list[Alarm]:
+    """One for each figure that is beyond its bound; a figure that is missing is no alarm."""
     return [
-        f"{name}={metrics[name]:.3g} is beyond {bound:g}"
+        Alarm(name=name, value=metrics[name], why=f"beyond {bound:g}")
         for name, bound in bounds.items()
         if name in metrics and abs(metrics[name]) > bound
     ]
@@ -94,7 +110,10 @@ def _rows(scored: Sequence[ScoredGroup]) -> Iterator[_Row]:
 
 
 def _choice_metrics(rows: Sequence[_Row]) -> dict[str, float | None]:
-    """Of the completions of pairwise tasks; the bias is over those with a choice, the accuracy over all."""
+    """Of the completions of pairwise tasks; the bias is over those with a choice, the accuracy over all.
+
+    The bias is the one ``evaluation/pairs.py`` reports of held-out answers, without that one's interval.
+    """
     chosen = [row for row in rows if row.answer.choice is not None]
     first = _share(row.answer.choice == 1 for row in chosen)
     labelled = _share(row.prompt.preference.better == 1 for row in chosen)

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from conf.algorithms import ClippedConfig, PolicyConfig, ScaledConfig
-from learner.advantage import Floats, center, overlong_penalty, scale_by_std, spread
+from learner.advantage import Floats, center, scale_by_std, spread
 from learner.batching import assemble, outcomes_of
 from learner.credit import within_groups
 from learner.types import Credit, Outcome, TrainingBatch
@@ -63,9 +63,14 @@ class Algorithm(ABC, Generic[Config]):
     def needs_old_logprobs(self) -> bool:
         """Whether the policy's log-probs at the start of the batch must be computed in a pass of their own."""
         correction = self.config.correction
-        has_masks = correction.sequence_mask != "none" or correction.token_veto > 0.0
+        has_masks = correction.sequence_mask != "none" or correction.token_veto is not None
         is_read = self.config.anchor == "learner" or has_masks
-        return self.charges_reward or (self.num_optimizer_steps > 1 and is_read)
+        return self.charges_reward or self.normalises_weights or (self.num_optimizer_steps > 1 and is_read)
+
+    @property
+    def normalises_weights(self) -> bool:
+        """Whether the correction's weights are divided by their mean, which must be known before the first loss."""
+        return self.config.correction.batch_normalise and self.config.correction.weight != "none"
 
     @property
     def has_penalty(self) -> bool:
@@ -84,15 +89,14 @@ class Algorithm(ABC, Generic[Config]):
 
     def build_batch(self, scored: Sequence[ScoredGroup]) -> TrainingBatch:
         """Assign advantages; every completion stays, those with advantage 0 included."""
-        shaped = [self._shaped(one) for one in scored]
-        outcomes = outcomes_of(shaped)
+        outcomes = outcomes_of(scored)
         credit = self.credit(list(chain.from_iterable(outcomes)))
         advantages = iter(credit.advantages)
         return replace(
-            assemble(shaped, [[next(advantages) for _ in group] for group in outcomes]),
+            assemble(scored, [[next(advantages) for _ in group] for group in outcomes]),
             has_penalty=self.has_penalty,
             max_tokens=None if self._facts is None else self._facts.max_tokens,
-            metrics={**credit.metrics, **self._shaping_metrics(scored, shaped)},
+            metrics=credit.metrics,
         )
 
     def charged(self, batch: TrainingBatch, kl: Sequence[Floats]) -> TrainingBatch:
@@ -127,30 +131,6 @@ class Algorithm(ABC, Generic[Config]):
         if self._facts is None:
             raise ValueError(f"algorithm={self.config.kind} builds batches of this run only with its RunFacts")
         return self._facts
-
-    def _shaped(self, scored: ScoredGroup) -> ScoredGroup:
-        share = self.config.overlong_share
-        if share == 0.0:
-            return scored
-        lengths = [len(completion.token_ids) for completion in scored.group.completions]
-        penalties = [overlong_penalty(size, max_tokens=self.facts.max_tokens, share=share) for size in lengths]
-        pairs = zip(scored.rewards, penalties, strict=True)
-        shaped = tuple(
-            reward if reward.total is None else replace(reward, total=reward.total + penalty)
-            for reward, penalty in pairs
-        )
-        return replace(scored, rewards=shaped)
-
-    def _shaping_metrics(self, before: Sequence[ScoredGroup], after: Sequence[ScoredGroup]) -> dict[str, float]:
-        if self.config.overlong_share == 0.0:
-            return {}
-        changes = [
-            shaped.total - reward.total
-            for one, other in zip(before, after, strict=True)
-            for reward, shaped in zip(one.rewards, other.rewards, strict=True)
-            if reward.total is not None and shaped.total is not None
-        ]
-        return {"learner/overlong/penalty_mean": sum(changes) / max(len(changes), 1)}
 
 
 class ClippedAlgorithm(Algorithm[Clipped]):

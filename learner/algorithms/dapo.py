@@ -5,4 +5,4 @@ from learner.algorithms.base import ClippedAlgorithm, GroupAlgorithm
 
 
 class Dapo(ClippedAlgorithm[DapoConfig], GroupAlgorithm[DapoConfig]):
-    """Clip-higher, token mean, dynamic sampling and overlong shaping are options of every algorithm here."""
+    """Clip-higher, token mean and dynamic sampling are options of every algorithm, its length limit a reward term."""

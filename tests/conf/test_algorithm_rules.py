@@ -17,12 +17,14 @@ THREE_MINIBATCHES = "algorithm.num_minibatches=3"
         (["algorithm=cispo", "algorithm.anchor=engine"], "correction.weight=token would do it twice"),
         (["algorithm=dppo_tv", "algorithm.correction.weight=icepop"], "use algorithm.correction.weight=none"),
         (["algorithm.correction.sequence_high=0.9"], "masks completions on which engine and learner agree"),
-        (["algorithm.correction.sequence_mask=k3"], "is no bound on a mean k3"),
+        (["algorithm.correction.sequence_mask=k3"], "sequence_mask=k3 use a small one"),
+        (["algorithm.correction.sequence_mask=total_variation"], "sequence_mask=total_variation use a small one"),
+        (["algorithm.correction.token_veto=[0,0.5]"], "give a bound below 1 and one above"),
+        (["algorithm.correction.token_veto=[1,100]"], "give a bound below 1 and one above"),
         (["algorithm.kl.coefficient=0.1", "algorithm.kl.estimator=k1"], "has no gradient on average"),
         (["algorithm=rloo", *KL_IN_REWARD[:2]], "takes none; use algorithm.kl.estimator=k1 or k3"),
         (["algorithm=grpo", *KL_IN_REWARD], "set algorithm.scale_by_std=false, or use algorithm.kl.placement=loss"),
         (["algorithm=gdpo", *KL_IN_REWARD], "placement=reward is none of them; use algorithm.kl.placement=loss"),
-        (["algorithm=gdpo", "algorithm.overlong_share=0.2"], "use algorithm.overlong_share=0"),
         (["rollout.prompts_per_step=8", THREE_MINIBATCHES], "must divide rollout.prompts_per_step=8"),
         (["algorithm=rloo", "rollout.num_completions=1"], "nothing to compare; use rollout.num_completions=2"),
         (
@@ -41,6 +43,9 @@ def test_a_contradiction_says_what_to_change(overrides: list[str], answer: str) 
     [
         ["algorithm=cispo", "algorithm.anchor=engine", "algorithm.correction.weight=none"],
         ["algorithm.correction.sequence_mask=k3", "algorithm.correction.sequence_high=0.01"],
+        ["algorithm.correction.sequence_mask=total_variation", "algorithm.correction.sequence_high=0.02"],
+        ["algorithm.correction.token_veto=null"],
+        ["algorithm.correction.token_veto=[0,100]"],
         ["algorithm=grpo", "algorithm.scale_by_std=false", *KL_IN_REWARD],
         ["algorithm=stable_reinforce", "algorithm.kl.coefficient=0.001"],
         ["algorithm=stable_reinforce", "rollout.num_completions=1"],
@@ -78,8 +83,12 @@ def test_a_penalty_of_nothing_has_no_kind() -> None:
 def test_bounds_that_bound_nothing_are_idle() -> None:
     assert {"correction.weight_low"} == {key for key in idle() if key.startswith("correction")}
     off = idle("algorithm.correction.weight=none", "algorithm.correction.sequence_mask=none")
-    assert {"correction.weight_high", "correction.sequence_low", "correction.sequence_high"} <= off
+    bounds = {"correction.weight_high", "correction.sequence_low", "correction.sequence_high"}
+    assert bounds | {"correction.batch_normalise"} <= off
     assert "correction.weight_low" not in idle("algorithm.correction.weight=icepop")
+    assert "correction.batch_normalise" not in idle()
+    distance = ["algorithm.correction.sequence_mask=total_variation", "algorithm.correction.sequence_high=0.02"]
+    assert "correction.sequence_low" in idle(*distance)
 
 
 def test_without_further_rounds_there_is_no_tolerance() -> None:

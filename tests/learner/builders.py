@@ -22,7 +22,7 @@ COMPLETION_LENGTHS = (5, 3, 7, 2, 6, 4, 1, 5)
 ADVANTAGES = (0.5, -0.5, -0.2, 0.2, 0.0, 0.25, -0.6, 0.35)
 
 Changes = dict[str, Any]
-UNCORRECTED: dict[str, Changes] = {"correction": {"weight": "none", "sequence_mask": "none", "token_veto": 0.0}}
+UNCORRECTED: dict[str, Changes] = {"correction": {"weight": "none", "sequence_mask": "none", "token_veto": None}}
 """No correction of any kind, for ``make_config``."""
 
 
@@ -47,7 +47,7 @@ def make_family(folder: str) -> Family:
 
 
 def make_correction(*, enabled: bool = True, low: float = 0.5, high: float = 2.0) -> CorrectionConfig:
-    """Token weights cut at 2, veto 1e-4, and a geometric sequence mask wide enough to keep most completions."""
+    """Token weights cut at 2, veto [1e-4, 100], and a geometric sequence mask wide enough to keep most completions."""
     changes: Changes = {} if enabled else UNCORRECTED["correction"]
     bounds = {"sequence_low": low, "sequence_high": high}
     return make_config("grpo", correction={**bounds, **changes}).correction

@@ -12,7 +12,6 @@ from learner.advantage import (
     leave_one_out,
     moments,
     over_rewarded,
-    overlong_penalty,
     returns_to_go,
     scale_by_std,
     spread,
@@ -62,18 +61,6 @@ def test_a_reward_that_is_not_a_number_is_refused() -> None:
 def test_the_baseline_of_a_reward_is_the_mean_of_the_others() -> None:
     # 1 - (2 + 6) / 2, 2 - (1 + 6) / 2, 6 - (1 + 2) / 2
     np.testing.assert_allclose(leave_one_out(np.array([1.0, 2.0, 6.0])), [-3.0, -1.5, 4.5])
-
-
-@pytest.mark.parametrize(
-    ("num_tokens", "expected"), [(1, 0.0), (80, 0.0), (85, -0.25), (90, -0.5), (100, -1.0), (120, -1.0)]
-)
-def test_the_last_fifth_of_the_length_costs_up_to_one(num_tokens: int, expected: float) -> None:
-    assert overlong_penalty(num_tokens, max_tokens=100, share=0.2) == pytest.approx(expected)
-
-
-def test_the_published_length_limit() -> None:
-    # DAPO: 4,096 of 20,480 tokens; 18,432 is half way.
-    assert overlong_penalty(18432, max_tokens=20480, share=0.2) == pytest.approx(-0.5)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from learner.algorithms import build_algorithm
 from learner.algorithms.base import RunFacts
 from learner.types import TrainingBatch
 from rewards.types import Reward, ScoredGroup
-from tests.builders import make_completion, make_group, make_scored_group
+from tests.builders import make_group, make_scored_group
 from tests.learner.builders import UNCORRECTED, make_config, make_grpo
 
 FACTS = RunFacts(max_tokens=100, term_weights={"term": 1.0})
@@ -82,32 +82,6 @@ def test_the_credit_of_two_groups(kind: str, expected: list[float]) -> None:
     assert worth(build(kind, scored)) == pytest.approx(expected, abs=2e-6)
 
 
-def of_lengths(sizes: list[int], totals: list[float | None]) -> ScoredGroup:
-    """A group of completions of given lengths."""
-    texts = make_group(["x"] * len(sizes))
-    completions = tuple(make_completion("x", num_tokens=size) for size in sizes)
-    return make_scored_group(totals, group=replace(texts, completions=completions))
-
-
-def test_the_last_share_of_the_length_costs_reward() -> None:
-    # 90 of 100 tokens with a share of 0.2 is half way down: -0.5; the truncated one loses 1.
-    scored = [of_lengths([10, 90, 100], [1.0, 1.0, 1.0])]
-    batch = build("dr_grpo", scored, overlong_share=0.2)
-    assert [sample.outcome.reward for sample in batch.samples] == [1.0, 0.5, 0.0]
-    assert worth(batch) == [0.5, 0.0, -0.5]
-    assert batch.metrics["learner/overlong/penalty_mean"] == -0.5
-
-
-def test_a_completion_nobody_rewarded_is_not_charged_for_its_length() -> None:
-    batch = build("dapo", [of_lengths([10, 100], [1.0, None])])
-    assert [sample.outcome.reward for sample in batch.samples] == [1.0, None]
-
-
-def test_length_does_not_make_a_group_informative() -> None:
-    algorithm = build_algorithm(make_config("dapo"), facts=FACTS)
-    assert not algorithm.is_informative(of_lengths([10, 100], [1.0, 1.0]))
-
-
 def test_terms_that_cancel_in_the_sum_are_informative_to_gdpo() -> None:
     config: AlgorithmConfig = make_config("gdpo")
     facts = RunFacts(max_tokens=100, term_weights={"a": 1.0, "b": 1.0})
@@ -116,10 +90,9 @@ def test_terms_that_cancel_in_the_sum_are_informative_to_gdpo() -> None:
     assert build_algorithm(config, facts=facts).is_informative(scored)
 
 
-@pytest.mark.parametrize(("kind", "changes"), [("gdpo", {}), ("dapo", {})])
-def test_batches_that_depend_on_the_run_need_its_facts(kind: str, changes: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"algorithm={kind} builds batches of this run only with its RunFacts"):
-        build_algorithm(make_config(kind, **changes)).build_batch([make_scored_group([0.0, 1.0])])
+def test_batches_that_depend_on_the_run_need_its_facts() -> None:
+    with pytest.raises(ValueError, match="algorithm=gdpo builds batches of this run only with its RunFacts"):
+        build_algorithm(make_config("gdpo")).build_batch([make_scored_group([0.0, 1.0])])
 
 
 @pytest.mark.parametrize(
@@ -129,6 +102,7 @@ def test_batches_that_depend_on_the_run_need_its_facts(kind: str, changes: dict[
         {"num_minibatches": 2},
         {"num_updates": 2, "anchor": "engine", "correction": {"weight": "none"}},
         {"scale_by_std": False, "kl": {"coefficient": 0.1, "estimator": "k1", "placement": "reward"}},
+        {"correction": {"batch_normalise": True}},
     ],
 )
 def test_old_log_probs_are_recomputed_where_they_are_read(changes: dict[str, Any]) -> None:
@@ -136,7 +110,13 @@ def test_old_log_probs_are_recomputed_where_they_are_read(changes: dict[str, Any
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"num_minibatches": 2, "anchor": "engine", **UNCORRECTED}, {"kl": {"coefficient": 0.1}}]
+    "changes",
+    [
+        {},
+        {"num_minibatches": 2, "anchor": "engine", **UNCORRECTED},
+        {"kl": {"coefficient": 0.1}},
+        {"correction": {"batch_normalise": True, "weight": "none"}},
+    ],
 )
 def test_old_log_probs_that_nothing_reads_cost_no_pass(changes: dict[str, Any]) -> None:
     assert not build_algorithm(make_config("grpo", **changes)).needs_old_logprobs

@@ -6,19 +6,31 @@ from typing import Any
 import pytest
 import torch
 
-from learner.correction import Correction, engine_correction, has_drifted
+from learner.correction import Correction, engine_correction, has_drifted, total_variation, weight_sum
 from tests.learner.builders import UNCORRECTED, make_config
 
 E1 = math.e
 
 
-def corrected(deltas: list[list[float]], *, lengths: list[int] | None = None, **changes: Any) -> Correction:
+def corrected(
+    deltas: list[list[float]],
+    *,
+    lengths: list[int] | None = None,
+    advantages: list[list[float]] | None = None,
+    **changes: Any,
+) -> Correction:
     """The correction of completions; none unless told."""
     learner_BT = torch.tensor(deltas, dtype=torch.float64)
     sizes = [learner_BT.shape[1]] * len(deltas) if lengths is None else lengths
     mask_BT = torch.arange(learner_BT.shape[1])[None, :] < torch.tensor(sizes)[:, None]
+    advantages_BT = torch.ones_like(learner_BT) if advantages is None else torch.tensor(advantages)
     config = make_config("grpo", correction={**UNCORRECTED["correction"], **changes}).correction
-    return engine_correction(learner_BT, torch.zeros_like(learner_BT), mask_BT, config=config)
+    return engine_correction(learner_BT, torch.zeros_like(learner_BT), advantages_BT, mask_BT, config=config)
+
+
+def logs(ratios: list[list[float]]) -> list[list[float]]:
+    """Log-ratios of tokens whose w is given."""
+    return [[math.log(ratio) for ratio in row] for row in ratios]
 
 
 def factors(deltas: list[list[float]], **changes: Any) -> list[list[float]]:
@@ -73,8 +85,76 @@ def test_a_geometric_mask_is_fair_to_long_completions_and_a_product_is_not() -> 
     assert corrected(deltas, sequence_mask="product", **bounds).is_kept_B.tolist() == [True, False]
 
 
-def test_one_impossible_token_drops_its_completion() -> None:
-    assert factors([[-10.0, 10.0], [0.0, 0.0]], token_veto=1e-4) == [[0.0, 0.0], [1.0, 1.0]]
+@pytest.mark.parametrize(
+    ("veto", "kept"),
+    [
+        (None, [True, True, True, True]),
+        ((1e-4, 100.0), [False, False, True, True]),  # e^-10 = 4.5e-5, e^5 = 148, e^4 = 55
+        ((1e-4, 1e9), [False, True, True, True]),
+        ((0.0, 100.0), [True, False, True, True]),
+        ((1e-4, 50.0), [False, False, False, True]),
+    ],
+)
+def test_one_impossible_token_on_either_side_drops_its_completion(
+    veto: tuple[float, float] | None, kept: list[bool]
+) -> None:
+    found = corrected([[-10.0, 0.0], [0.0, 5.0], [4.0, -4.0], [0.0, 0.0]], token_veto=veto)
+    assert found.is_kept_B.tolist() == kept
+    assert found.factors_BT.all(1).tolist() == kept
+
+
+def test_a_token_behind_the_end_vetoes_nothing() -> None:
+    assert corrected([[0.0, 15.0], [0.0, -15.0]], lengths=[1, 1], token_veto=(1e-4, 100.0)).is_kept_B.all()
+
+
+@pytest.mark.parametrize(("bound", "second"), [(1.0, [0.0, 0.0, 0.0]), (2.0, [4.0, 4.0, 4.0])])
+def test_tokens_of_completions_too_far_away_are_masked_by_total_variation(bound: float, second: list[float]) -> None:
+    # Means of |w - 1| / 2: (0.75 + 0 + 3) / 6 = 0.625 and 1.5. The case is that of open-instruct's own test.
+    ratios = [[0.25, 1.0, 4.0], [4.0, 4.0, 4.0]]
+    changes = {"weight": "token", "weight_high": 10.0, "sequence_mask": "total_variation", "sequence_high": bound}
+    assert factors(logs(ratios), **changes) == [pytest.approx(ratios[0]), pytest.approx(second)]
+
+
+def test_tokens_that_reduce_the_total_variation_are_never_masked() -> None:
+    # Far too likely and pushed down, or far too unlikely and pushed up: both go back towards the engine.
+    advantages = [[1.0, -1.0, 0.0], [1.0, -1.0, 0.0], [1.0, -1.0, 0.0]]
+    changes: dict[str, Any] = {"sequence_mask": "total_variation", "sequence_high": 0.2, "advantages": advantages}
+    found = corrected(logs([[3.0] * 3, [0.1] * 3, [1.0] * 3]), **changes)
+    assert found.factors_BT.tolist() == [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 1.0]]
+    assert found.is_kept_B.all()
+
+
+def test_turning_all_advantages_round_masks_the_other_tokens_of_a_completion_too_far_away() -> None:
+    deltas = [[0.5, -0.8, 0.3, -0.2]]
+    changes: dict[str, Any] = {"sequence_mask": "total_variation", "sequence_high": 0.01}
+    masked = [corrected(deltas, advantages=[[sign] * 4], **changes).factors_BT == 0.0 for sign in (1.0, -1.0)]
+    assert masked[0].logical_xor(masked[1]).all()
+
+
+def test_the_mean_of_the_tokens_variation_is_the_distance_of_the_distributions() -> None:
+    # Over a vocabulary of three, weighted by how often the engine samples each: half the sum of |p - q|.
+    learner, engine = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.25, 0.25, 0.5])
+    expected = float((learner - engine).abs().sum() / 2.0)
+    assert float((engine * total_variation(learner / engine)).sum()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"weight": "token"}, 2.0 + 0.6 + 1.0),  # 4 is cut at 2
+        ({"weight": "sequence"}, 2.0 + 2.0 + 1.0),
+        ({"weight": "geometric"}, 2.0 * math.sqrt(2.4) + 1.0),
+        ({"weight": "icepop"}, 0.0 + 0.6 + 1.0),
+        ({"weight": "mask"}, 0.0 + 1.0 + 1.0),
+        ({"weight": "token", "token_veto": (0.7, 3.0)}, 2.0 + 0.6 + 1.0),
+    ],
+)
+def test_weights_add_up_whatever_the_masks_say(changes: dict[str, Any], expected: float) -> None:
+    learner_BT = torch.tensor(logs([[4.0, 0.6], [1.0, 9.0]]), dtype=torch.float64)
+    mask_BT = torch.tensor([[True, True], [True, False]])
+    config = make_config("grpo", correction={**UNCORRECTED["correction"], **changes}).correction
+    found = weight_sum(learner_BT, torch.zeros_like(learner_BT), mask_BT, config=config)
+    assert found.item() == pytest.approx(expected)
 
 
 def test_weight_and_masks_work_together() -> None:
@@ -97,8 +177,8 @@ def test_cut_tokens_are_known() -> None:
 
 def test_the_correction_carries_no_gradient() -> None:
     learner_BT = torch.zeros(1, 2, requires_grad=True)
-    config = make_config("grpo").correction
-    found = engine_correction(learner_BT, torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool), config=config)
+    config, ones_BT = make_config("grpo").correction, torch.ones(1, 2)
+    found = engine_correction(learner_BT, torch.zeros(1, 2), ones_BT, ones_BT.bool(), config=config)
     assert not found.factors_BT.requires_grad
 
 

@@ -149,8 +149,21 @@ WITH_BONUS = make_config(
 """Everything that is differentiated beside the surrogate."""
 
 
+NORMALISED = make_config(
+    "grpo",
+    num_minibatches=2,
+    correction={
+        "weight_high": 1.05,
+        "batch_normalise": True,
+        "sequence_mask": "total_variation",
+        "sequence_high": 0.03,
+    },
+)
+"""Weights over their mean in the whole batch, two minibatches of it, and a mask that reads the advantages."""
+
+
 @pytest.mark.parametrize(("zero_stage", "micro_batch_size"), [(0, 2), (3, 1)])
-@pytest.mark.parametrize("algorithm", [CHARGED, WITH_BONUS], ids=["charged", "with_bonus"])
+@pytest.mark.parametrize("algorithm", [CHARGED, WITH_BONUS, NORMALISED], ids=["charged", "with_bonus", "normalised"])
 def test_other_algorithms_learn_the_same_on_two_ranks(
     algorithm: AlgorithmConfig,
     zero_stage: int,
@@ -165,6 +178,37 @@ def test_other_algorithms_learn_the_same_on_two_ranks(
     for outcome in run(two_ranks, model_folder, batch, algorithm=algorithm, **layout):
         assert_same(outcome, alone)
         assert outcome.metrics == pytest.approx(alone.metrics, abs=1e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("weight", ["token", "geometric", "icepop"])
+def test_normalised_weights_are_those_over_their_mean(
+    weight: str, one_rank: Ranks, model_folder: str, batch: TrainingBatch
+) -> None:
+    # The batch's noise of a tenth of a nat, cut on one side only, leaves the mean below 1.
+    plain, normalised = (
+        one_rank.run(
+            scenarios.policy_steps,
+            folder=model_folder,
+            learner=make_learner(micro_batch_size=3),
+            algorithm=make_config(
+                "rloo",
+                correction={
+                    "weight": weight,
+                    "weight_low": 0.95,
+                    "weight_high": 1.05,
+                    "batch_normalise": batch_normalise,
+                    "sequence_mask": "none",
+                },
+            ),
+            batch=batch,
+            num_steps=1,
+        )[0]
+        for batch_normalise in (False, True)
+    )
+    mean = plain.metrics["learner/correction/weight_mean"]
+    assert abs(mean - 1.0) > 1e-3
+    assert [loss * mean for loss in normalised.losses] == pytest.approx(plain.losses, rel=TOLERANCE)
+    assert [norm * mean for norm in normalised.gradient_norms] == pytest.approx(plain.gradient_norms, rel=TOLERANCE)
 
 
 @pytest.mark.parametrize("zero_stage", [0, 3])

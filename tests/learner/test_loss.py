@@ -140,6 +140,14 @@ def test_a_completion_that_became_unlikely_is_not_pushed_further_down() -> None:
     assert found["learner/correction/drifted_completion_fraction"] == pytest.approx(1 / 3)
 
 
+def test_the_mean_weight_divides_the_policys_loss_and_no_penalty() -> None:
+    tokens, kl = make_tokens(), {"coefficient": 0.5}
+    plain_BT = loss_of(tokens).losses_BT
+    penalty_BT = loss_of(tokens, kl=kl).losses_BT - plain_BT
+    found_BT = loss_of(replace(tokens, mean_weight=0.8), kl=kl).losses_BT
+    torch.testing.assert_close(found_BT, plain_BT / 0.8 + penalty_BT)
+
+
 def test_the_penalty_is_added_to_the_loss() -> None:
     tokens = make_tokens()
     plain, with_kl = loss_of(tokens), loss_of(tokens, kl={"coefficient": 0.5})

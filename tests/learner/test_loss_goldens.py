@@ -10,7 +10,7 @@ from conf.algorithms import AlgorithmConfig, CorrectionConfig, KlEstimator
 from learner.advantage import Floats, center, leave_one_out, scale_by_std
 from learner.algorithms import build_algorithm
 from learner.batching import loss_weights
-from learner.correction import engine_correction, record_correction
+from learner.correction import Correction, engine_correction, record_correction, weight_sum
 from learner.credit import GroupCredit, within_groups
 from learner.metrics import MetricSums
 from learner.penalties import kl_to_reference
@@ -22,7 +22,7 @@ PLAIN: dict[str, Any] = {"max_log_ratio": 20.0, "aggregation": "token_mean", **U
 PPO = {**PLAIN, "clip_low": 0.2, "clip_high": 0.2, "dual_clip": None}
 DUAL = {**PPO, "dual_clip": 3.0}
 HIGHER = {**DUAL, "clip_high": 0.28}
-WIDE = {"weight_low": 0.5, "weight_high": 5.0, "sequence_low": 0.5, "sequence_high": 5.0, "token_veto": 0.0}
+WIDE = {"weight_low": 0.5, "weight_high": 5.0, "sequence_low": 0.5, "sequence_high": 5.0, "token_veto": None}
 
 LOSSES: dict[str, tuple[str, dict[str, Any]]] = {
     "openrlhf/ppo_token_mean_0.2": ("grpo", PPO),
@@ -96,6 +96,13 @@ def corrected(changes: dict[str, Any]) -> CorrectionConfig:
     return make_config("grpo", correction={**UNCORRECTED["correction"], **changes}).correction
 
 
+def golden_correction(changes: dict[str, Any]) -> Correction:
+    """The correction of the fixed input."""
+    tokens = golden_tokens()
+    config = corrected(changes)
+    return engine_correction(tokens.old_BT, tokens.engine_BT, tokens.advantages_BT, tokens.mask_BT, config=config)
+
+
 def figures(loss: Tensor, current_BT: Tensor) -> dict[str, float]:
     """A loss and its gradient's norms, in the goldens' own terms."""
     (gradient,) = torch.autograd.grad(loss, current_BT)
@@ -160,15 +167,16 @@ def _first(advantages_T: Floats) -> float:
 
 @pytest.mark.parametrize("peer", WEIGHTS)
 def test_weights_add_up_as_elsewhere(peer: str) -> None:
-    tokens = golden_tokens()
-    found = engine_correction(tokens.old_BT, tokens.engine_BT, tokens.mask_BT, config=corrected(WEIGHTS[peer]))
-    assert float(found.factors_BT.sum()) == pytest.approx(golden()["values"][peer]["weight_sum"], rel=RTOL)
+    tokens, expected = golden_tokens(), golden()["values"][peer]["weight_sum"]
+    assert float(golden_correction(WEIGHTS[peer]).factors_BT.sum()) == pytest.approx(expected, rel=RTOL)
+    config = corrected(WEIGHTS[peer])
+    total = weight_sum(tokens.old_BT, tokens.engine_BT, tokens.mask_BT, config=config)
+    assert total.item() == pytest.approx(expected, rel=RTOL)
 
 
 @pytest.mark.parametrize("peer", KEPT)
 def test_masks_keep_the_tokens_they_keep_elsewhere(peer: str) -> None:
-    tokens = golden_tokens()
-    found = engine_correction(tokens.old_BT, tokens.engine_BT, tokens.mask_BT, config=corrected(KEPT[peer]))
+    found = golden_correction(KEPT[peer])
     assert int((found.factors_BT > 0).sum()) == golden()["values"][peer]["kept_tokens"]
 
 
@@ -184,7 +192,7 @@ def test_masks_keep_the_tokens_they_keep_elsewhere(peer: str) -> None:
 def test_correction_metrics_equal_those_measured_elsewhere(peer: str, ours: str, theirs: str) -> None:
     tokens, metrics = golden_tokens(), MetricSums()
     metrics.count(tokens=tokens.mask_BT.sum(), completions=tokens.mask_BT.any(1).sum())
-    found = engine_correction(tokens.old_BT, tokens.engine_BT, tokens.mask_BT, config=corrected(WEIGHTS[peer]))
+    found = golden_correction(WEIGHTS[peer])
     nowhere_BT = torch.zeros_like(tokens.mask_BT)
     record_correction(metrics, found, has_drifted_BT=nowhere_BT, mask_BT=tokens.mask_BT)
     expected = golden()["values"][peer]["metrics"][theirs]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from evaluation.pairs import position_bias
 from rewards.metrics import reward_metrics
 from rewards.tags import parse_group
 from rewards.trust import BOUNDS, alarms, trust_metrics
@@ -68,6 +69,18 @@ def test_swapping_the_answers_and_their_names_turns_the_bias_round() -> None:
     other = trust_metrics([pairs([make_choice(2), make_choice(2)], better=2), pairs([make_choice(2)], better=1)])
     assert one["answers/choice/position_bias"] == pytest.approx(100 / 3)
     assert other["answers/choice/position_bias"] == pytest.approx(-100 / 3)
+
+
+def test_the_position_bias_of_a_step_is_the_one_an_evaluation_reports() -> None:
+    step = [
+        pairs([make_choice(1), make_choice(2), "?"], better=1),
+        pairs([make_choice(1)] * 3, better=2),
+        pairs([make_choice(2), make_choice(1)], better=2),
+    ]
+    choices = [(answer.choice, one.group.prompt.preference.better, "one") for one in step for answer in one.answers]
+    held_out = position_bias(choices)
+    assert held_out is not None
+    assert trust_metrics(step)["answers/choice/position_bias"] == pytest.approx(held_out.value)
 
 
 @pytest.mark.parametrize(
@@ -141,12 +154,12 @@ def test_figures_that_are_missing_raise_no_alarm() -> None:
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_a_figure_beyond_its_bound_raises_one_alarm(name: str, sign: float) -> None:
     metrics = dict.fromkeys(BOUNDS, 0.0) | {name: sign * 1.01 * BOUNDS[name]}
-    assert [line.partition("=")[0] for line in alarms(metrics, bounds=BOUNDS)] == [name]
+    assert [alarm.name for alarm in alarms(metrics, bounds=BOUNDS)] == [name]
 
 
 def test_an_alarm_names_the_figure_and_its_bound() -> None:
-    lines = alarms({"answers/choice/position_bias": -31.25}, bounds=BOUNDS)
-    assert lines == ["answers/choice/position_bias=-31.2 is beyond 20"]
+    (alarm,) = alarms({"answers/choice/position_bias": -31.25}, bounds=BOUNDS)
+    assert alarm.line == "answers/choice/position_bias=-31.2 is beyond 20"
 
 
 def test_every_bound_is_on_a_figure_there_is() -> None:
