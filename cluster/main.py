@@ -71,13 +71,14 @@ def _dispatch(line: CommandLine, console: Console) -> int:
 
 
 def _run_here(line: CommandLine, console: Console) -> int:
-    from cluster import benchmark, commands, services  # noqa: PLC0415 - loads Ray
+    from cluster import benchmark, commands, ranking, services  # noqa: PLC0415 - loads Ray
 
     run: dict[str, Callable[[], int]] = {
         "create-model": lambda: commands.create_model(_only_word(line), line.overrides, console),
         "evaluate": lambda: commands.evaluate(_only_word(line), line.overrides, console),
         "benchmark": lambda: benchmark.judge_by_benchmark(line.words, line.overrides, console),
         "compare-judges": lambda: benchmark.compare(line.words, console),
+        "rank": lambda: ranking.rank_answers(line.words, line.overrides, console),
         "reward-server": lambda: services.serve(line.overrides, console, host=line.host, port=line.port),
         "collect-traces": lambda: services.collect(line.words, line.overrides, console),
         "data": lambda: commands.show_data(line.overrides, console),

@@ -1,9 +1,12 @@
-"""Settings of ``arbiter benchmark``: which answers are compared, in which order, and who judges them."""
+"""Settings of ``arbiter benchmark`` and ``arbiter rank``: which answers are compared, how, and who judges them."""
 
 from typing import Literal
 
+from pydantic import Field
+
 from conf.base import Section
 from conf.data import PairWording, VideoConfig
+from conf.reward_terms import StrengthModel
 
 
 class BenchmarkConfig(Section):
@@ -24,3 +27,13 @@ class BenchmarkConfig(Section):
     """Wording of the question."""
     video: VideoConfig
     """How much of a video is shown."""
+
+
+class RankConfig(Section):
+    """How several answers to a question are ranked. Who judges, wording and media are those of ``benchmark``."""
+
+    num_opponents: int | None = Field(ge=2)
+    """Other answers that each is compared with, drawn from ``run.seed``, give or take one; null: all."""
+    model: StrengthModel
+    """How verdicts become strengths. bradley_terry (logistic), thurstone (normal): a tie is half a win for each;
+    davidson: logistic, with a chance of ties that is fitted too."""

@@ -15,8 +15,8 @@ from conf.errors import ConfigError, did_you_mean
 from conf.groups import group_choices
 
 Command = Literal[
-    "train", "create-model", "submit", "evaluate", "benchmark", "compare-judges", "reward-server", "collect-traces",
-    "explain", "data",
+    "train", "create-model", "submit", "evaluate", "benchmark", "compare-judges", "rank", "reward-server",
+    "collect-traces", "explain", "data",
 ]  # fmt: skip
 
 _MEANINGS: dict[Command, str] = {
@@ -26,13 +26,14 @@ _MEANINGS: dict[Command, str] = {
     "evaluate": "answer the test prompts with a finished model",
     "benchmark": "judge a reward benchmark: benchmark NAME FILE (docs/benchmarks-judges.md)",
     "compare-judges": "where two benchmark results agree: compare-judges FOLDER FOLDER",
+    "rank": "rank several answers to each question: rank FILE (docs/benchmarks-judges.md)",
     "reward-server": "serve this run's rewards to other trainers over HTTP",
     "collect-traces": "ask a teacher for reasoning about training pairs: collect-traces FILE",
     "explain": "type, bounds, value and meaning of a knob or section: explain [KEY ...]",
     "data": "read and check the data set, and describe it",
 }
 _TAKES_WORDS: tuple[Command, ...] = (
-    "create-model", "evaluate", "benchmark", "compare-judges", "collect-traces", "explain",
+    "create-model", "evaluate", "benchmark", "compare-judges", "rank", "collect-traces", "explain",
 )  # fmt: skip
 # Hydra's switches that answer something instead of running a job, and whether a value follows.
 _HYDRA_SWITCHES = {

@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from conf.base import Section
 
+StrengthModel = Literal["bradley_terry", "davidson", "thurstone"]
+"""How verdicts on pairs become strengths (``rewards.comparisons.strengths``)."""
+
 
 class TermConfig(Section):
     """One reward term's weight and options."""
@@ -64,11 +67,18 @@ class ConsistencyTermConfig(TermConfig):
 
 
 class ComparisonTermConfig(TermConfig):
-    """How often a completion would win against its siblings, in 0..1. Asks the judge of the run about pairs."""
+    """How often a completion would win against its siblings, or against reference answers, in 0..1. Asks the judge of
+    the run about pairs."""
 
     kind: Literal["comparison"]
+    against: Literal["group", "references"]
+    """group: a completion is compared with its siblings; references: with the reference answers of its prompt, each in
+    both orders: two questions per distinct completion and reference."""
     plan: Literal["ring", "round_robin"]
     """Pairs asked about in a group of n: ring: n; round_robin: n (n - 1) / 2."""
+    model: StrengthModel
+    """How verdicts become strengths. bradley_terry (logistic), thurstone (normal): a tie is half a win for each;
+    davidson: logistic, with a chance of ties that is fitted too."""
 
 
 class OverlongTermConfig(TermConfig):

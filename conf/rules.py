@@ -165,6 +165,26 @@ def _the_terms_fit_the_task(config: RunConfig) -> Iterator[str]:
             )
 
 
+def _references_come_from_somewhere(config: RunConfig) -> Iterator[str]:
+    for name, term in config.rewards.terms.items():
+        if not config.loop.num_steps or term.kind != "comparison" or term.against != "references":
+            continue
+        key = f"rewards.terms.{name}.against"
+        if isinstance(config.data, PreferencePairsConfig) and config.data.traces is not None:
+            if config.data.order != "as_given":
+                yield (
+                    f"{key}=references needs data.order=as_given: traces name the answers by their numbers in the "
+                    f"file, and data.order={config.data.order} asks half of the prompts the other way round"
+                )
+        elif not isinstance(config.data, PhotoPairsConfig):
+            has_traces = isinstance(config.data, PreferencePairsConfig)
+            where = "data.traces=null" if has_traces else f"data.kind={config.data.kind}"
+            yield (
+                f"{key}=references needs reference answers, of which there are none with {where}; give the traces of a "
+                f"teacher (data=preference_pairs, data.traces), or use {key}=group"
+            )
+
+
 def _the_test_split_is_large_enough(config: RunConfig) -> Iterator[str]:
     if config.data.kind == "photo_distortions" and config.evaluation.num_prompts > config.data.num_test:
         yield (
@@ -264,6 +284,7 @@ _RULES: tuple[Callable[[RunConfig], Iterator[str]], ...] = (
     _every_term_is_weighed,
     _the_format_reward_wants_what_the_prompt_asks_for,
     _the_terms_fit_the_task,
+    _references_come_from_somewhere,
     _the_test_split_is_large_enough,
     _frames_are_not_shrunk_below_the_smallest_picture,
     _placement_matches_the_machines,

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from conf.algorithms import AlgorithmConfig
 from conf.base import Section
-from conf.benchmark import BenchmarkConfig
+from conf.benchmark import BenchmarkConfig, RankConfig
 from conf.data import DataConfig
 from conf.judge import JudgeConfig
 from conf.machine import ClusterConfig, ModelConfig, WeightsConfig
@@ -182,6 +182,7 @@ class RunConfig(Section):
     parity: ParityConfig
     evaluation: EvaluationConfig
     benchmark: BenchmarkConfig
+    rank: RankConfig
     journal: JournalConfig
     cluster: ClusterConfig
 

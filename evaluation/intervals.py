@@ -1,25 +1,26 @@
-"""How sure a share is: 95 % intervals for proportions, for means over clusters, and for differences.
+"""How sure a mean is: 95 % intervals for items that err together.
 
-    one proportion, independent items               wilson
-    two proportions on different items              difference_of_proportions
-    anything averaged over items, or over clusters  bootstrap_mean (Acc; vote@k; two judges on the same items)
-    share of clusters right in every item           bootstrap_all_right (Acc+)
+    mean of values in 0..1    Wilson's score interval, for as many trials as the clusters are worth
+    mean of values in -1..1   the share above 0 minus the share below 0, each with such an interval
 
-What has no interval (a share of nothing, one cluster to resample) is None.
+Items that share a picture or a question share a cluster: counted one by one they would look like more evidence than
+they are. Independent items are a cluster each.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import sqrt
+from math import fsum, inf, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Clustered = Iterable[tuple[float, str]]
+"""Values, each with the name of its cluster."""
 
-_TAILS = (0.025, 0.975)
 _Z = 1.959963984540054
-"""Normal quantile of the upper tail."""
+"""Normal quantile of the upper tail, 2.5 %."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,90 +32,117 @@ class Estimate:
     high: float
 
 
-def wilson(num_right: int, *, num_items: int) -> Estimate | None:
-    """A proportion with Wilson's score interval, which stays inside 0..1 and has a width even at 0 and at 1.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Totals:
+    """Sums over the values of each of C clusters, in the order of their names."""
+
+    above_C: Array
+    """Of what is above 0."""
+    below_C: Array
+    """Of what is below 0, as positive numbers."""
+    sizes_C: Array
+
+
+def wilson(share: float, *, num_trials: float) -> Estimate:
+    """Wilson's score interval, which stays inside 0..1 and has a width even at 0 and at 1.
 
     Raises:
-        ValueError: There are more right items than items, or a negative number.
+        ValueError: The share is none, or there are no trials.
     """
-    if not 0 <= num_right <= num_items:
-        raise ValueError(f"expected 0 <= num_right <= num_items, got {num_right} of {num_items}")
-    if num_items == 0:
-        return None
-    share = num_right / num_items
-    shrink = 1.0 + _Z**2 / num_items
-    centre = (share + _Z**2 / (2 * num_items)) / shrink
-    half = _Z * sqrt(share * (1.0 - share) / num_items + (_Z / (2 * num_items)) ** 2) / shrink
+    if not (0 <= share <= 1 and num_trials > 0):
+        raise ValueError(f"expected a share in 0..1 of some trials, got {share} of {num_trials}")
+    shrink = 1.0 + _Z**2 / num_trials
+    centre = (share + _Z**2 / (2 * num_trials)) / shrink
+    half = _Z * sqrt(share * (1.0 - share) / num_trials + (_Z / (2 * num_trials)) ** 2) / shrink
     # At 0 and at 1 one bound is the share itself; rounding would put it a hair beside.
     low, high = max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
     return Estimate(value=share, low=low, high=high)
 
 
-def difference_of_proportions(first: Estimate | None, *, second: Estimate | None) -> Estimate | None:
-    """``first - second`` of two ``wilson`` estimates on different items: Newcombe's score interval (1998, method 10).
+def mean_share(values: Clustered) -> Estimate:
+    """The mean of values in 0..1: accuracies, chances, votes of which a tie is half.
 
-    For two judges on the same items use ``bootstrap_mean`` on the differences, which is far narrower.
-    """
-    if first is None or second is None:
-        return None
-    gap = first.value - second.value
-    below = sqrt((first.value - first.low) ** 2 + (second.high - second.value) ** 2)
-    above = sqrt((first.high - first.value) ** 2 + (second.value - second.low) ** 2)
-    return Estimate(value=gap, low=gap - below, high=gap + above)
-
-
-def bootstrap_mean(values_N: Array, *, cluster_ids: Sequence[str], num_resamples: int, seed: int) -> Estimate | None:
-    """The mean over items with a percentile interval from resampling whole clusters.
-
-    Items that share a picture or a question share a cluster: they err together, and resampled one by one they
-    would look like more evidence than they are. Independent items have one id each. ``values_N`` may be 0 and 1
-    (accuracy), chances (vote@k), or differences of two judges on the same items. Where all clusters agree the
-    interval has no width; ``wilson`` has one.
+    The number of trials is the effective sample size (Dean and Pagano, 2015): that of independent trials whose share
+    would vary as much as the mean over clusters does. At 0 and at 1 nothing varies, nor tells how alike the items of
+    a cluster are: every cluster is one trial.
 
     Raises:
-        ValueError: A value is not finite, values and ids differ in number, or ``num_resamples`` is not positive.
+        ValueError: There are no values, or one is outside 0..1.
     """
-    cluster_N = _clusters(values_N, cluster_ids)
-    sums_C, sizes_C = _sums(values_N, cluster_N), _sums(np.ones(len(cluster_N)), cluster_N)
-    return _bootstrap_ratio(sums_C, sizes_C, num_resamples=num_resamples, seed=seed)
+    totals = _totals(values, lowest=0.0)
+    return _share(totals.above_C, totals.sizes_C)
 
 
-def bootstrap_all_right(
-    is_right_N: NDArray[np.bool_], *, cluster_ids: Sequence[str], num_resamples: int, seed: int
-) -> Estimate | None:
-    """The share of clusters whose every item is right (Acc+), with a percentile interval over clusters.
+def mean_difference(values: Clustered) -> Estimate:
+    """The mean of values in -1..1: two judges on the same items, errors towards either side.
+
+    The halves of both shares' intervals add up as squares, minus what their correlation over clusters takes away
+    (MOVER, Zou 2007; of independent shares Newcombe's method 10). Where all values are 0 it has a width as well.
 
     Raises:
-        ValueError: Items and ids differ in number, or ``num_resamples`` is not positive.
+        ValueError: There are no values, or one is outside -1..1.
     """
-    cluster_N = _clusters(is_right_N, cluster_ids)
-    num_wrong_C = _sums(np.logical_not(is_right_N).astype(np.float64), cluster_N)
-    all_right_C = (num_wrong_C == 0).astype(np.float64)
-    return _bootstrap_ratio(all_right_C, np.ones_like(all_right_C), num_resamples=num_resamples, seed=seed)
+    totals = _totals(values, lowest=-1.0)
+    above, below = _share(totals.above_C, totals.sizes_C), _share(totals.below_C, totals.sizes_C)
+    correlation = _correlation(_residuals(totals.above_C, totals.sizes_C), _residuals(totals.below_C, totals.sizes_C))
+    gap = above.value - below.value
+    down = _hypotenuse(above.value - above.low, below.high - below.value, correlation=correlation)
+    up = _hypotenuse(above.high - above.value, below.value - below.low, correlation=correlation)
+    return Estimate(value=gap, low=gap - down, high=gap + up)
 
 
-def _clusters(values_N: NDArray[np.generic], cluster_ids: Sequence[str]) -> NDArray[np.intp]:
-    """Each item's cluster, counted from 0 in the order of the ids."""
-    if values_N.shape != (len(cluster_ids),):
-        raise ValueError(f"expected one cluster id per item, got shape {values_N.shape} and {len(cluster_ids)} ids")
-    return np.unique(np.asarray(cluster_ids, dtype=np.str_), return_inverse=True)[1]
+def mean_of_independent(estimates: Iterable[Estimate]) -> Estimate:
+    """The mean of estimates from different items, each interval's halves adding up as squares (MOVER).
+
+    Raises:
+        ValueError: There are none.
+    """
+    known = list(estimates)
+    if not known:
+        raise ValueError("a mean needs estimates, got none")
+    value = fsum(one.value for one in known) / len(known)
+    below = sqrt(fsum((one.value - one.low) ** 2 for one in known)) / len(known)
+    above = sqrt(fsum((one.high - one.value) ** 2 for one in known)) / len(known)
+    return Estimate(value=value, low=value - below, high=value + above)
 
 
-def _sums(values_N: Array, cluster_N: NDArray[np.intp]) -> Array:
-    return np.bincount(cluster_N, weights=values_N).astype(np.float64)
+def _totals(values: Clustered, *, lowest: float) -> _Totals:
+    members: defaultdict[str, list[float]] = defaultdict(list)
+    for value, cluster in values:
+        if not lowest <= value <= 1.0:
+            raise ValueError(f"expected values in {lowest:g}..1, got {value} in {cluster!r}")
+        members[cluster].append(value)
+    if not members:
+        raise ValueError("a mean needs values, got none")
+    # Exactly rounded sums: the order of the items changes nothing.
+    clusters = [members[name] for name in sorted(members)]
+    return _Totals(
+        above_C=np.array([fsum(max(value, 0.0) for value in one) for one in clusters]),
+        below_C=np.array([fsum(max(-value, 0.0) for value in one) for one in clusters]),
+        sizes_C=np.array([float(len(one)) for one in clusters]),
+    )
 
 
-def _bootstrap_ratio(parts_C: Array, wholes_C: Array, *, num_resamples: int, seed: int) -> Estimate | None:
-    """``sum(parts) / sum(wholes)`` over clusters drawn with replacement; one draw at a time keeps memory flat."""
-    if not np.isfinite(parts_C).all():
-        raise ValueError("the bootstrap needs finite values; leave items without one out and count them")
-    if num_resamples < 1:
-        raise ValueError(f"num_resamples must be at least 1, got {num_resamples}; some thousands steady the ends")
-    num_clusters = len(parts_C)
-    if num_clusters < 2:
-        return None
-    random = np.random.default_rng(seed)
-    draws_RC = (random.integers(num_clusters, size=num_clusters) for _ in range(num_resamples))
-    ratios_R = np.array([parts_C[draw_C].sum() / wholes_C[draw_C].sum() for draw_C in draws_RC])
-    low, high = np.quantile(ratios_R, _TAILS)
-    return Estimate(value=float(parts_C.sum() / wholes_C.sum()), low=float(low), high=float(high))
+def _share(parts_C: Array, sizes_C: Array) -> Estimate:
+    share, num_items = float(parts_C.sum() / sizes_C.sum()), float(sizes_C.sum())
+    spread = float(np.sum(_residuals(parts_C, sizes_C) ** 2))
+    if share in (0.0, 1.0) or len(sizes_C) == 1:
+        num_trials = float(len(sizes_C))
+    else:
+        num_trials = share * (1.0 - share) * num_items**2 / spread if spread else inf
+    return wilson(share, num_trials=num_trials)
+
+
+def _residuals(parts_C: Array, sizes_C: Array) -> Array:
+    """What each cluster is above or below its share of the whole."""
+    return np.asarray(parts_C - sizes_C * (parts_C.sum() / sizes_C.sum()), dtype=np.float64)
+
+
+def _correlation(one_C: Array, other_C: Array) -> float:
+    """0 where either does not vary."""
+    scale = sqrt(float(one_C @ one_C) * float(other_C @ other_C))
+    return float(one_C @ other_C) / scale if scale else 0.0
+
+
+def _hypotenuse(one: float, other: float, *, correlation: float) -> float:
+    return sqrt(max(one**2 + other**2 - 2.0 * correlation * one * other, 0.0))

@@ -10,15 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 
-import numpy as np
-
-from evaluation.intervals import Estimate, bootstrap_mean
+from evaluation.intervals import Estimate, mean_difference, mean_share
 from evaluation.tables import aligned, percent, percent_interval, points
 from evaluation.voting import PositionReport, Vote, position_report
 from rewards.tags import STATUSES, ParsedAnswer, Status, parse_group
 from rollout.types import Choice, RolloutGroup
-
-NUM_RESAMPLES = 1000
 
 Verdicts = Sequence[Sequence[bool | None]]
 """By prompt and completion: whether the judge found reasoning and answer to agree; None where it abstained."""
@@ -56,7 +52,7 @@ class PairRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairReport:
-    """What one evaluation found. Rates are shares of completions; intervals hold 95 % and are resampled by pair."""
+    """What one evaluation found. Rates are shares of completions; intervals hold 95 %, clustered by pair."""
 
     num_prompts: int
     num_pairs: int
@@ -123,11 +119,9 @@ def evaluate_pairs(groups: Sequence[RolloutGroup], *, verdicts: Verdicts | None)
         num_pairs=len({row.cluster for row in rows}),
         num_completions=len(parsed),
         num_by_status={status: sum(answer.status == status for answer in parsed) for status in STATUSES},
-        accuracy=mean_by_cluster((row.accuracy, row.cluster) for row in rows),
+        accuracy=mean_share((row.accuracy, row.cluster) for row in rows),
         vote=(
-            mean_by_cluster((row.vote, row.cluster) for row in rows)
-            if any(len(row.choices) > 1 for row in rows)
-            else None
+            mean_share((row.vote, row.cluster) for row in rows) if any(len(row.choices) > 1 for row in rows) else None
         ),
         consistency=_share_consistent(rows),
         num_verdicts=len(given) - num_abstained,
@@ -149,26 +143,17 @@ def majority_value(votes: tuple[Vote, ...], *, better: Choice) -> float:
     return float(num_right > num_wrong)
 
 
-def mean_by_cluster(values: Iterable[tuple[float, str]], *, lowest: float = 0.0, highest: float = 1.0) -> Estimate:
-    """The mean of values with their clusters; one cluster alone tells nothing, and its interval is everything.
-
-    Raises:
-        ValueError: There are no values.
-    """
-    numbers, clusters = zip(*values, strict=True)
-    numbers_N = np.array(numbers, dtype=np.float64)
-    estimate = bootstrap_mean(numbers_N, cluster_ids=clusters, num_resamples=NUM_RESAMPLES, seed=0)
-    return estimate or Estimate(value=float(numbers_N.mean()), low=lowest, high=highest)
-
-
 def position_bias(choices: Iterable[tuple[Vote, Choice, str]]) -> Estimate | None:
     """Choices with their labels and clusters -> how much oftener "1" is chosen than right, in percentage points.
 
     A wrong "1" counts +100, a wrong "2" -100 and a right choice 0, so that a perfect judge has no bias whichever
     answers could not be parsed. A judge that always says 1 has +50 where labels are balanced.
     """
-    errors = [(100.0 * (better - choice), cluster) for choice, better, cluster in choices if choice is not None]
-    return mean_by_cluster(errors, lowest=-100.0, highest=100.0) if errors else None
+    errors = [(float(better - choice), cluster) for choice, better, cluster in choices if choice is not None]
+    if not errors:
+        return None
+    share = mean_difference(errors)
+    return Estimate(value=100.0 * share.value, low=100.0 * share.low, high=100.0 * share.high)
 
 
 def one_line(report: PairReport) -> str:
@@ -220,7 +205,7 @@ def _row(group: RolloutGroup, answers: Sequence[ParsedAnswer], *, verdicts: tupl
 
 def _share_consistent(rows: Sequence[PairRow]) -> Estimate | None:
     known = [(float(verdict), row.cluster) for row in rows for verdict in row.verdicts if verdict is not None]
-    return mean_by_cluster(known) if known else None
+    return mean_share(known) if known else None
 
 
 def _both_orders(rows: Sequence[PairRow]) -> list[tuple[Vote, Vote]]:

@@ -4,31 +4,19 @@
     both orders of an item -> same winner twice, or the same position twice
 
 A vote is 1 or 2, the answer as counted in its prompt, or None where none could be parsed. Unparsed votes have no
-say in a majority. Rules for ties are named in ``TieRule``.
+say in a majority, and an item without any other is wrong. A tie is worth 1/2: where the vote cast first decides, either
+answer is first in half the orders of a tied draw.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import comb, fsum
-from typing import Literal, get_args
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import get_args
 
 from rollout.types import Choice
 
-Array = NDArray[np.float64]
 Vote = Choice | None
-Draws = Literal["all", "prefix"]
-"""all: the mean over every draw of k votes without replacement, in closed form; prefix: the first k votes."""
-TieRule = Literal["wrong", "first", "random_seeded"]
-"""What as many votes for one answer as for the other are worth. wrong: nothing; first: the vote cast first decides;
-random_seeded: a coin, one per item. Over all draws the last two are both worth 1/2, since either answer is first
-in half the orders of a tied draw."""
-UnparsedRule = Literal["wrong", "leave_out"]
-"""What an item without any parsed vote in a draw is. wrong: a wrong item; leave_out: no item at all, neither right
-nor in the denominator (the official script of VL-RewardBench)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,24 +49,24 @@ class Chances:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VotingPoint:
-    """Voting with k votes per item; counts are expected values, whole numbers for ``draws="prefix"``."""
+    """Voting with k votes per item: means over every draw of k votes without replacement."""
 
     num_votes: int
     """k."""
-    vote_right: float | None
-    """vote@k: share of items the majority gets right; None when every item was left out."""
-    any_right: float | None
-    """any@k: share of items with at least one right vote, over the same items."""
-    num_items: float
-    """Denominator of both shares."""
+    vote_right: float
+    """vote@k: share of items the majority gets right, a tie being half."""
+    any_right: float
+    """any@k: share of items with at least one right vote."""
+    num_items: int
     num_tied: float
+    """Expected number of items."""
     num_unparsed: float
-    """Items without any parsed vote, wrong or left out."""
+    """Expected number of items without any parsed vote, which are wrong."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PositionReport:
-    """A judge asked about every item in both orders. Shares are over complete pairs, None without one."""
+    """A judge asked about every item in both orders."""
 
     num_pairs: int
     num_consistent: int
@@ -90,30 +78,13 @@ class PositionReport:
 
     @property
     def num_complete(self) -> int:
-        """Pairs parsed in both orders. Only there is either answer shown first once, so that which of them is
-        better cancels out of ``first_share``."""
+        """Pairs parsed in both orders."""
         return self.num_consistent + self.num_both_first + self.num_both_second
 
     @property
-    def num_unparsed(self) -> int:
-        """Pairs left out because an order has no vote."""
-        return self.num_pairs - self.num_complete
-
-    @property
     def consistency(self) -> float | None:
-        """Share of pairs with one winner in both orders; coin flips give 1/2."""
+        """Share of complete pairs with one winner in both orders; coin flips give 1/2. None without one."""
         return self.num_consistent / self.num_complete if self.num_complete else None
-
-    @property
-    def first_share(self) -> float | None:
-        """Share of votes for the answer shown first."""
-        num_first = self.num_consistent + 2 * self.num_both_first
-        return num_first / (2 * self.num_complete) if self.num_complete else None
-
-    @property
-    def bias_points(self) -> float | None:
-        """``first_share`` above one half, in percentage points; negative for a judge who favours the second."""
-        return None if self.first_share is None else 100.0 * (self.first_share - 0.5)
 
 
 @cache
@@ -144,24 +115,7 @@ def vote_chances(num_right: int, *, num_wrong: int, num_unparsed: int, num_drawn
     )
 
 
-def vote_values(ballots: Sequence[Ballot], *, num_votes: int, draws: Draws, ties: TieRule, seed: int) -> Array:
-    """Chance that a vote of ``num_votes`` gets each item right, ``[N]``; an item without parsed votes has 0.
-
-    What to resample for an interval of vote@k. ``seed`` is read by ``random_seeded`` alone.
-    """
-    coins_N = np.random.default_rng(seed).random(len(ballots)) < 0.5
-    values_N = np.zeros(len(ballots))
-    for index, ballot in enumerate(ballots):
-        chances = _chances(ballot, num_votes=num_votes, draws=draws)
-        cast, is_heads = ballot.votes[:num_votes], bool(coins_N[index])
-        credit = _tie_credit(cast, better=ballot.better, draws=draws, ties=ties, is_heads=is_heads)
-        values_N[index] = chances.majority + credit * chances.tied
-    return values_N
-
-
-def voting_curve(
-    ballots: Sequence[Ballot], *, draws: Draws, ties: TieRule, unparsed: UnparsedRule, seed: int
-) -> tuple[VotingPoint, ...]:
+def voting_curve(ballots: Sequence[Ballot]) -> tuple[VotingPoint, ...]:
     """vote@k and any@k for k = 1..N, N being the number of votes of every item.
 
     Raises:
@@ -170,12 +124,7 @@ def voting_curve(
     lengths = sorted({len(ballot.votes) for ballot in ballots})
     if len(lengths) != 1 or lengths[0] == 0:
         raise ValueError(f"a voting curve needs items with one same number of votes, got {lengths} votes")
-    points: list[VotingPoint] = []
-    for num_votes in range(1, lengths[0] + 1):
-        values_N = vote_values(ballots, num_votes=num_votes, draws=draws, ties=ties, seed=seed)
-        chances = [_chances(ballot, num_votes=num_votes, draws=draws) for ballot in ballots]
-        points.append(_point(values_N, chances, num_votes=num_votes, unparsed=unparsed))
-    return tuple(points)
+    return tuple(_point(ballots, num_votes=num_votes) for num_votes in range(1, lengths[0] + 1))
 
 
 def position_report(pairs: Sequence[tuple[Vote, Vote]]) -> PositionReport:
@@ -191,32 +140,19 @@ def position_report(pairs: Sequence[tuple[Vote, Vote]]) -> PositionReport:
     )
 
 
-def _chances(ballot: Ballot, *, num_votes: int, draws: Draws) -> Chances:
-    """A prefix is a draw of everything from the first votes."""
-    votes = ballot.votes if draws == "all" else ballot.votes[:num_votes]
-    num_right, num_unparsed = votes.count(ballot.better), votes.count(None)
-    num_wrong = len(votes) - num_right - num_unparsed
-    return vote_chances(num_right, num_wrong=num_wrong, num_unparsed=num_unparsed, num_drawn=num_votes)
-
-
-def _tie_credit(votes: Sequence[Vote], *, better: Choice, draws: Draws, ties: TieRule, is_heads: bool) -> float:
-    if ties == "wrong":
-        return 0.0
-    if draws == "all":
-        return 0.5
-    if ties == "first":
-        return float(next((vote for vote in votes if vote is not None), None) == better)
-    return float(is_heads)
-
-
-def _point(values_N: Array, chances: Sequence[Chances], *, num_votes: int, unparsed: UnparsedRule) -> VotingPoint:
-    num_unparsed = fsum(item.unparsed for item in chances)
-    num_items = len(chances) - num_unparsed if unparsed == "leave_out" else float(len(chances))
+def _point(ballots: Sequence[Ballot], *, num_votes: int) -> VotingPoint:
+    chances = [_chances(ballot, num_drawn=num_votes) for ballot in ballots]
     return VotingPoint(
         num_votes=num_votes,
-        vote_right=fsum(values_N) / num_items if num_items else None,
-        any_right=fsum(item.any_right for item in chances) / num_items if num_items else None,
-        num_items=num_items,
+        vote_right=fsum(item.majority + 0.5 * item.tied for item in chances) / len(ballots),
+        any_right=fsum(item.any_right for item in chances) / len(ballots),
+        num_items=len(ballots),
         num_tied=fsum(item.tied for item in chances),
-        num_unparsed=num_unparsed,
+        num_unparsed=fsum(item.unparsed for item in chances),
     )
+
+
+def _chances(ballot: Ballot, *, num_drawn: int) -> Chances:
+    num_right, num_unparsed = ballot.votes.count(ballot.better), ballot.votes.count(None)
+    num_wrong = len(ballot.votes) - num_right - num_unparsed
+    return vote_chances(num_right, num_wrong=num_wrong, num_unparsed=num_unparsed, num_drawn=num_drawn)

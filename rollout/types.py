@@ -103,6 +103,8 @@ class Prompt:
     """Dataset name; metrics are split by it and comparisons stay inside it."""
     content_id: str
     """Which scene this is a picture of, so that splits and per-content statistics can tell."""
+    reference_answers: tuple[str, ...] = ()
+    """Good answers in the form of a completion, by a teacher or made with the data; never shown to the policy."""
     wants_thinking: bool = True
     """Whether the question asks for a think block before the answer; decides what counts as its format."""
 

@@ -54,6 +54,7 @@ def make_pair_prompt(prompt_id: str = "pair-0/2", *, better: Choice = 2, source:
         reference=Preference(
             better=better, pair_id=prompt_id.partition("/")[0], question=question, responses=responses
         ),
+        reference_answers=(make_choice(better),),
         source=source,
         content_id="scene-0",
     )

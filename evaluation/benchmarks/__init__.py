@@ -1,6 +1,6 @@
-"""Reward benchmarks: a benchmark's files and a judge in, every answer on disk and a report out.
+"""Reward benchmarks and rankings: files and a judge in, every answer on disk and a report out.
 
-files --rows, load--> Benchmark --plan_requests--> JudgeRequest, one per pair, order and vote
-                                                        | Answerer: our engines, or a chat endpoint
-BenchmarkReport <--summarise-- AnswerRow  <--run_benchmark--+  answers.jsonl, resumed by key
+files --load--> Benchmark, TaskFile --plan_requests--> JudgeRequest, one per pair, order and vote
+                                                            | Answerer: our engines, or a chat endpoint
+BenchmarkReport, RankingReport <--summarise, rank-- Answer <+  answers.jsonl, resumed by key (ask_unanswered)
 """

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from evaluation.intervals import Estimate
-from evaluation.pairs import mean_by_cluster
+from evaluation.intervals import Estimate, mean_difference, mean_share
 from evaluation.tables import aligned, percent_interval
 from rollout.types import Choice
 
@@ -91,11 +90,9 @@ def compare_judges(first: Sequence[Decision], *, second: Sequence[Decision]) -> 
     return JudgeComparison(
         overall=_agreement(both),
         by_category={name: _agreement(members) for name, members in by_category.items()},
-        first_right=mean_by_cluster((float(one.is_right), one.row_id) for one, _ in both),
-        second_right=mean_by_cluster((float(other.is_right), other.row_id) for _, other in both),
-        advantage=mean_by_cluster(
-            ((float(one.is_right) - float(other.is_right), one.row_id) for one, other in both), lowest=-1.0
-        ),
+        first_right=mean_share((float(one.is_right), one.row_id) for one, _ in both),
+        second_right=mean_share((float(other.is_right), other.row_id) for _, other in both),
+        advantage=mean_difference((float(one.is_right) - float(other.is_right), one.row_id) for one, other in both),
         disagreements=tuple((one, other) for one, other in _decided(both) if one.decision != other.decision),
     )
 
@@ -139,9 +136,7 @@ def _decided(both: Sequence[tuple[Decision, Decision]]) -> list[tuple[Decision, 
 def _agreement(both: Sequence[tuple[Decision, Decision]]) -> JudgeAgreement:
     decided = _decided(both)
     rate = (
-        mean_by_cluster((float(one.decision == other.decision), one.row_id) for one, other in decided)
-        if decided
-        else None
+        mean_share((float(one.decision == other.decision), one.row_id) for one, other in decided) if decided else None
     )
     return JudgeAgreement(
         num_questions=len(both),

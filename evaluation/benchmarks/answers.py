@@ -104,18 +104,6 @@ def open_answers(path: Path, *, settings: Settings) -> Iterator[AnswerFile]:
         yield AnswerFile(stream, answers=answers)
 
 
-def read_answers(path: Path) -> tuple[Settings, dict[str, Answer]]:
-    """The settings of a file and its answers by key.
-
-    Raises:
-        AnswersUnusable: There is no such file, or it is no file of answers.
-    """
-    lines = _whole_lines(path)
-    if not lines:
-        raise AnswersUnusable(f"{path}: no such file of answers, or an empty one")
-    return _parse(lines, path=path)
-
-
 def _whole_lines(path: Path) -> list[bytes]:
     """Lines that end; what a killed run left of its last one is asked again."""
     if not path.exists():

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from evaluation.benchmarks.load import known_benchmark
 from evaluation.benchmarks.published import CAVEATS, ORDER_CAVEAT, PUBLISHED, Figures
 from evaluation.benchmarks.summary import Accuracy, BenchmarkReport, Scores
-from evaluation.intervals import Estimate
 from evaluation.tables import aligned, markdown, percent, percent_interval, points
 
 Row = tuple[str, ...]
@@ -19,17 +18,6 @@ def report_text(report: BenchmarkReport) -> str:
 def report_markdown(report: BenchmarkReport) -> str:
     """For a page."""
     return "\n\n".join("\n".join([f"## {title}", "", *lines]) for title, lines in _sections(report, markdown)) + "\n"
-
-
-def one_line(report: BenchmarkReport) -> str:
-    """The headline and what limits it."""
-    overall = report.single.overall
-    vote = "" if report.voted is None else f" vote@{report.num_votes} {_shown(report.voted.overall.accuracy)}"
-    return (
-        f"{report.benchmark}: accuracy {_shown(overall.accuracy)}{vote} macro {_shown(report.single.macro)} "
-        f"Acc+ {_shown(overall.all_right)} position bias {points(report.position_bias)} "
-        f"unparsed {report.num_unparsed} failed {report.num_failed} missing {report.num_missing}"
-    )
 
 
 def _sections(report: BenchmarkReport, table: Callable[[Sequence[Row]], list[str]]) -> Iterator[tuple[str, list[str]]]:
@@ -146,7 +134,3 @@ def _figures_row(one: Figures, categories: Sequence[str], *, has_all_right: bool
 
 def _decimals(value: float | None) -> str:
     return "-" if value is None else f"{round(value, 2):g}"
-
-
-def _shown(estimate: Estimate) -> str:
-    return f"{percent_interval(estimate)} %"

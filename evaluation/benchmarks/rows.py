@@ -62,13 +62,13 @@ class BenchmarkRow:
     """Everything the row holds; result files repeat it."""
 
 
-class _Row(BaseModel):
+class Row(BaseModel):
     """Fields not named here are kept and mean nothing."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
 
-class _ChosenRow(_Row):
+class _ChosenRow(Row):
     id: Name
     prompt: str
     chosen: str
@@ -79,7 +79,7 @@ class _VlChosenRow(_ChosenRow):
     image: Name
 
 
-class _VlRankedRow(_Row):
+class _VlRankedRow(Row):
     id: Name
     query: str
     response: Annotated[list[str], Field(min_length=2, max_length=2)]
@@ -105,7 +105,7 @@ class _MmRlhfRow(_ChosenRow):
         return self
 
 
-class _MultimodalRow(_Row):
+class _MultimodalRow(Row):
     ID: Name
     # The released list leaves it out of most rows; the benchmark's download script fills it in.
     Text: Name
@@ -142,7 +142,12 @@ def read_row(raw: RawRow, *, name: BenchmarkName, split: VlSplit) -> BenchmarkRo
             case "multimodal_rewardbench":
                 return _multimodal_row(raw)
     except ValidationError as error:
-        raise ValueError("\n".join(_finding(finding) for finding in error.errors(include_url=False))) from error
+        raise ValueError(findings(error)) from error
+
+
+def findings(error: ValidationError) -> str:
+    """One line per problem of a row, each beginning with the field."""
+    return "\n".join(_finding(finding) for finding in error.errors(include_url=False))
 
 
 def _vl_row(raw: RawRow, *, split: VlSplit) -> BenchmarkRow:
@@ -209,8 +214,13 @@ def _multimodal_row(raw: RawRow) -> BenchmarkRow:
     )
 
 
+_TYPES = ("str", "int")
+
+
 def _finding(finding: Mapping[str, object]) -> str:
     location, message = finding["loc"], str(finding["msg"]).removeprefix("Value error, ")
     assert isinstance(location, tuple)
-    field = ".".join(str(part) for part in location)
+    # Besides names and places, pydantic names the alternatives of a field that has several types.
+    known = (part for part in location if isinstance(part, int) or (part.isidentifier() and part not in _TYPES))
+    field = ".".join(str(part) for part in known)
     return f"{field}: {message}" if field else message

@@ -13,6 +13,8 @@ from evaluation.benchmarks.answerers import Answerer
 from evaluation.benchmarks.answers import Answer, AnswerFile, Settings, open_answers
 from evaluation.benchmarks.load import Benchmark
 from evaluation.benchmarks.questions import JudgeRequest, Plan
+from evaluation.benchmarks.ranking import RankingPlan
+from evaluation.benchmarks.ranking_tasks import TaskFile
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +43,7 @@ def settings_of(
     Raises:
         ValueError: Several votes are wanted, and the sampling makes them copies of one.
     """
-    if plan.num_votes > 1 and sampling.temperature == 0:
-        raise ValueError(
-            f"{plan.num_votes} votes at temperature 0 are the same answer {plan.num_votes} times; "
-            "set a temperature above 0 (published: 1.0), or one vote"
-        )
+    refuse_copies(plan.num_votes, sampling=sampling)
     return {
         "benchmark": benchmark.name,
         "file_sha256": benchmark.sha256,
@@ -55,7 +53,39 @@ def settings_of(
     }
 
 
-async def run_benchmark(
+def ranking_settings_of(
+    file: TaskFile, *, plan: RankingPlan, sampling: SamplingConfig, judge: Mapping[str, JsonValue]
+) -> Settings:
+    """The same for answers to be ranked. Which pairs are asked and which model is fitted decides no answer.
+
+    Raises:
+        ValueError: As above.
+    """
+    refuse_copies(plan.num_votes, sampling=sampling)
+    return {
+        "file_sha256": file.sha256,
+        "num_votes": plan.num_votes,
+        "seed": plan.seed,
+        "wording": plan.wording,
+        "sampling": sampling.model_dump(mode="json"),
+        "judge": dict(judge),
+    }
+
+
+def refuse_copies(num_votes: int, *, sampling: SamplingConfig) -> None:
+    """Refuse votes that cannot differ.
+
+    Raises:
+        ValueError: Several are wanted, and the sampling makes them copies of one.
+    """
+    if num_votes > 1 and sampling.temperature == 0:
+        raise ValueError(
+            f"{num_votes} votes at temperature 0 are the same answer {num_votes} times; "
+            "set a temperature above 0 (published: 1.0), or one vote"
+        )
+
+
+async def ask_unanswered(
     requests: Sequence[JudgeRequest],
     *,
     answerer: Answerer,

@@ -10,8 +10,8 @@ from math import prod
 
 from evaluation.benchmarks.answers import Answer
 from evaluation.benchmarks.questions import Question, vote_key
-from evaluation.intervals import Estimate
-from evaluation.pairs import majority_value, mean_by_cluster, position_bias
+from evaluation.intervals import Estimate, mean_of_independent, mean_share
+from evaluation.pairs import majority_value, position_bias
 from evaluation.voting import Ballot, PositionReport, Vote, VotingPoint, position_report, voting_curve
 from rewards.tags import ParsedAnswer, parse_choice
 from rollout.types import Choice
@@ -47,7 +47,7 @@ class Judgement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accuracy:
-    """Of some of the pairs; intervals hold 95 % and are resampled by id."""
+    """Of some of the pairs; intervals hold 95 %, clustered by id."""
 
     num_pairs: int
     num_ids: int
@@ -144,7 +144,7 @@ def summarise(judgements: Sequence[Judgement]) -> BenchmarkReport:
         mean_tokens=sum(lengths) / len(lengths) if lengths else None,
         single=_scores(judgements, right=_single_votes),
         voted=_scores(judgements, right=_majority_vote) if num_votes > 1 else None,
-        curve=voting_curve(ballots, draws="all", ties="first", unparsed="wrong", seed=0),
+        curve=voting_curve(ballots),
         better_first=_accuracy_where(judgements, better=1),
         better_second=_accuracy_where(judgements, better=2),
         position_bias=position_bias((vote, j.question.better, j.cluster) for j in judgements for vote in j.votes),
@@ -218,19 +218,10 @@ def _scores(judgements: Sequence[Judgement], *, right: Callable[[Judgement], Rig
     categories = {name: _accuracy(members, right=right) for name, members in by_category.items()}
     return Scores(
         overall=_accuracy(judgements, right=right),
-        macro=mean_of_independent([category.accuracy for category in categories.values()]),
+        macro=mean_of_independent(category.accuracy for category in categories.values()),
         by_category=categories,
         by_subcategory={name: _accuracy(members, right=right) for name, members in by_subcategory.items()},
     )
-
-
-def mean_of_independent(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean of estimates from different items, each interval's halves adding up as squares (MOVER)."""
-    num = len(estimates)
-    value = sum(one.value for one in estimates) / num
-    below = sum((one.value - one.low) ** 2 for one in estimates) ** 0.5 / num
-    above = sum((one.high - one.value) ** 2 for one in estimates) ** 0.5 / num
-    return Estimate(value=value, low=value - below, high=value + above)
 
 
 def _accuracy(judgements: Sequence[Judgement], *, right: Callable[[Judgement], Rights]) -> Accuracy:
@@ -239,10 +230,10 @@ def _accuracy(judgements: Sequence[Judgement], *, right: Callable[[Judgement], R
     return Accuracy(
         num_pairs=len(pairs),
         num_ids=len({judgement.cluster for judgement in judgements}),
-        accuracy=mean_by_cluster((one, j.cluster) for j in judgements for one in right(j)),
+        accuracy=mean_share((one, j.cluster) for j in judgements for one in right(j)),
         all_right=_all_right(judgements, right=right, is_both=is_both),
         both_orders=(
-            mean_by_cluster(
+            mean_share(
                 (one * other, given.cluster)
                 for given, swapped in pairs
                 for one, other in zip(right(given), right(swapped), strict=True)
@@ -258,7 +249,7 @@ def _all_right(judgements: Sequence[Judgement], *, right: Callable[[Judgement], 
     together: defaultdict[tuple[str, str], list[Rights]] = defaultdict(list)
     for judgement in judgements:
         together[judgement.cluster, judgement.question.order if is_both else ""].append(right(judgement))
-    return mean_by_cluster(
+    return mean_share(
         (prod(votes), cluster) for (cluster, _), pairs in together.items() for votes in zip(*pairs, strict=True)
     )
 
@@ -267,7 +258,7 @@ def _accuracy_where(judgements: Sequence[Judgement], *, better: Choice) -> Estim
     chosen = [judgement for judgement in judgements if judgement.question.better == better]
     if not chosen:
         return None
-    return mean_by_cluster((one, j.cluster) for j in chosen for one in _single_votes(j))
+    return mean_share((one, j.cluster) for j in chosen for one in _single_votes(j))
 
 
 def _swap(judgements: Sequence[Judgement]) -> PositionReport | None:

@@ -24,17 +24,6 @@ def ring(num_items: int) -> tuple[Pair, ...]:
     return tuple(_circle(range(num_items), 1))
 
 
-def against_references(num_items: int, *, num_references: int) -> tuple[Pair, ...]:
-    """Each item against each reference; references are numbered behind the items, from ``num_items`` on."""
-    if num_items < 1 or num_references < 1:
-        raise ValueError(f"expected an item and a reference at least, got {num_items} and {num_references}")
-    return tuple(
-        (item, num_items + reference) if (item + reference) % 2 == 0 else (num_items + reference, item)
-        for item in range(num_items)
-        for reference in range(num_references)
-    )
-
-
 def sparse(num_items: int, *, num_pairs: int, seed: int) -> tuple[Pair, ...]:
     """A random plan of ``num_pairs`` pairs in which every item is linked to every other, if only through third ones.
 

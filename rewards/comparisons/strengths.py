@@ -11,20 +11,22 @@ unbeaten item has a finite strength. And strengths add up to 0 inside every set 
 unlinked items differ by the prior alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit, log_ndtr, ndtr
 
+from conf.reward_terms import StrengthModel
 from rewards.comparisons.structure import Structure, structure
 from rewards.comparisons.verdicts import Tally
 
 Array = NDArray[np.float64]
-Model = Literal["bradley_terry", "davidson", "thurstone"]
+
+LOGITS_PER_UNIT: Mapping[StrengthModel, float] = {"bradley_terry": 1.0, "davidson": 1.0, "thurstone": 1.702}
+"""How a strength compares with one of Bradley and Terry's: ``Phi(d)`` is ``1 / (1 + exp(-1.702 d))`` to 0.01."""
 
 _LOG_ROOT_TWO_PI = 0.5 * np.log(2.0 * np.pi)
 _CLOSE = 1e-7
@@ -36,7 +38,7 @@ _MAX_STEPS = 200
 class Strengths:
     """A fitted model of N items."""
 
-    model: Model
+    model: StrengthModel
     strengths_N: Array
     """Mean 0 in every set of linked items; 0 for an item never compared, which is the prior's word."""
     covariance_NN: Array
@@ -71,7 +73,7 @@ class _Loss:
     hessian_PP: Array
 
 
-def fit_strengths(counts: Tally, *, model: Model, prior_std: float) -> Strengths:
+def fit_strengths(counts: Tally, *, model: StrengthModel, prior_std: float) -> Strengths:
     """Fit by Newton's method; the loss is strictly convex, so there is one answer.
 
     ``prior_std`` is the prior's deviation of a strength, and of ``t`` in Davidson's model, whose mean of 0 lets
@@ -122,7 +124,7 @@ def win_probabilities(fitted: Strengths, *, against: Sequence[int]) -> Array:
     return np.where((num_met_N > 0) & fitted.structure.is_compared_N, expected_N, np.nan)
 
 
-def _expected_result(gap_N: Array, *, model: Model, log_tie: float | None) -> Array:
+def _expected_result(gap_N: Array, *, model: StrengthModel, log_tie: float | None) -> Array:
     if model == "thurstone":
         return np.asarray(ndtr(gap_N), dtype=np.float64)
     if log_tie is None:
@@ -190,7 +192,7 @@ def _davidson_log_probabilities(gap: Array, log_tie: float) -> tuple[Array, Arra
     return log_expit(log_odds_of_win), log_expit(log_odds_of_tie)
 
 
-_LIKELIHOODS: dict[Model, Callable[[Array, Tally], _Loss]] = {
+_LIKELIHOODS: dict[StrengthModel, Callable[[Array, Tally], _Loss]] = {
     "bradley_terry": _bradley_terry,
     "davidson": _davidson,
     "thurstone": _thurstone,

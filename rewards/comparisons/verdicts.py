@@ -132,17 +132,10 @@ def merge_orders(comparisons: Sequence[Comparison]) -> MergedOrders:
 
 def win_rates(counts: Tally) -> Array:
     """Share of its verdicts that each item won, a tie being half, ``[N]``; NaN for an item never compared."""
-    return _share(counts.points.sum(axis=1), counts.verdicts.sum(axis=1))
-
-
-def copeland_scores(counts: Tally) -> Array:
-    """Share of its opponents that each item beat more often than not, ``[N]``; NaN for an item never compared.
-
-    An even record against an opponent is half. Unlike a win rate, it does not depend on how often a pair was asked.
-    """
-    is_met_NN = counts.verdicts > 0
-    record_NN = 0.5 * (1.0 + np.sign(counts.wins_NN - counts.wins_NN.T))
-    return _share(np.where(is_met_NN, record_NN, 0.0).sum(axis=1), is_met_NN.sum(axis=1, dtype=np.float64))
+    num_verdicts_N = counts.verdicts.sum(axis=1)
+    rates_N = np.full(counts.num_items, np.nan)
+    np.divide(counts.points.sum(axis=1), num_verdicts_N, out=rates_N, where=num_verdicts_N > 0)
+    return rates_N
 
 
 def _merge(one: Comparison, other: Comparison) -> Comparison:
@@ -152,9 +145,3 @@ def _merge(one: Comparison, other: Comparison) -> Comparison:
         outcome=one.outcome if one.winner == other.winner else "tie",
         weight=0.5 * (one.weight + other.weight),
     )
-
-
-def _share(parts_N: Array, wholes_N: Array) -> Array:
-    shares_N = np.full(len(parts_N), np.nan)
-    np.divide(parts_N, wholes_N, out=shares_N, where=wholes_N > 0)
-    return shares_N

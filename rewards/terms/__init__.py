@@ -11,7 +11,7 @@ from conf.reward_terms import TermUnion
 from judge_client.types import Judge
 from rewards.terms.base import RewardTerm
 from rewards.terms.choice import ChoiceTerm
-from rewards.terms.comparison import ComparisonTerm
+from rewards.terms.comparison import comparison_term
 from rewards.terms.consistency import ConsistencyTerm
 from rewards.terms.custom import CustomTerm
 from rewards.terms.format import FormatTerm
@@ -40,7 +40,7 @@ TERMS_WITHOUT_JUDGE: Mapping[str, TermClass] = {
     "remote": RemoteTerm,
 }
 JUDGED_TERMS: Mapping[str, JudgedTermClass] = {
-    "comparison": ComparisonTerm,
+    "comparison": comparison_term,
     "consistency": ConsistencyTerm,
 }
 TERMS = frozenset({*TERMS_WITHOUT_JUDGE, *JUDGED_TERMS})

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from conf.schema import SamplingConfig
-from evaluation.benchmarks.answers import Answer, AnswersUnusable, open_answers, read_answers
+from evaluation.benchmarks.answers import Answer, AnswersUnusable, open_answers
 from evaluation.benchmarks.questions import JudgeRequest, Order, Orders, plan_questions, plan_requests
 from evaluation.benchmarks.results import judge_benchmark
-from evaluation.benchmarks.run import Progress, run_benchmark, settings_of
+from evaluation.benchmarks.run import Progress, ask_unanswered, settings_of
 from rollout.types import Choice
 from tests.evaluation.benchmark_judges import (
     ScriptedAnswerer,
@@ -54,10 +54,16 @@ def requests_of(*, orders: Orders = "both", num_votes: int = 1, seed: int = 0) -
 def run(path: Path, answerer: ScriptedAnswerer | DyingAnswerer, *, seed: int = 0) -> Mapping[str, Answer]:
     settings = settings_of(BENCHMARK, plan=make_plan(seed=seed), sampling=GREEDY, judge={"model": "scripted"})
     return asyncio.run(
-        run_benchmark(
+        ask_unanswered(
             requests_of(), answerer=answerer, path=path, settings=settings, on_progress=lambda _progress: None
         )
     )
+
+
+def kept(path: Path) -> dict[str, Answer]:
+    """What a file of answers holds below its settings."""
+    _, *lines = path.read_text(encoding="utf-8").splitlines()
+    return {answer.key: answer for answer in (Answer(**json.loads(line)) for line in lines)}
 
 
 def orders_of(*, orders: Orders, seed: int = 0) -> list[Order]:
@@ -118,7 +124,7 @@ def test_prompts_that_could_not_be_told_apart_are_refused() -> None:
 def test_answers_are_kept_by_key(tmp_path: Path) -> None:
     answers = run(tmp_path / "answers.jsonl", ScriptedAnswerer(always_right))
     assert len(answers) == 6
-    assert read_answers(tmp_path / "answers.jsonl")[1] == answers
+    assert kept(tmp_path / "answers.jsonl") == answers
 
 
 def test_a_killed_run_asks_only_what_is_missing(tmp_path: Path) -> None:
@@ -142,7 +148,7 @@ def test_a_line_torn_by_a_kill_is_asked_again_and_the_file_stays_readable(tmp_pa
     path.write_bytes(path.read_bytes()[:-9])
     assert len(run(path, answerer)) == 6
     assert answerer.asked == ["vl_rewardbench/b#2/swapped/0"]
-    assert len(read_answers(path)[1]) == 6
+    assert len(kept(path)) == 6
 
 
 def test_a_run_killed_inside_its_first_line_starts_anew(tmp_path: Path) -> None:
@@ -177,19 +183,14 @@ def test_a_file_of_another_kind_is_refused_with_the_line(content: str, tmp_path:
     path = tmp_path / "answers.jsonl"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(AnswersUnusable, match=r"answers.jsonl:[12]: expected a line that a benchmark run wrote"):
-        read_answers(path)
-
-
-def test_a_missing_file_of_answers_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AnswersUnusable, match="no such file"):
-        read_answers(tmp_path / "answers.jsonl")
+        run(path, ScriptedAnswerer(always_right))
 
 
 def test_what_comes_last_for_a_key_counts(tmp_path: Path) -> None:
     with open_answers(tmp_path / "answers.jsonl", settings={}) as file:
         file.add(make_failure("a"))
         file.add(make_reply("a", "1"))
-    assert read_answers(tmp_path / "answers.jsonl")[1]["a"].text == "1"
+    assert kept(tmp_path / "answers.jsonl")["a"].text == "1"
 
 
 def test_an_answer_is_a_text_or_an_error() -> None:
@@ -207,7 +208,7 @@ def test_progress_counts_answers_of_earlier_runs_too(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         run(tmp_path / "answers.jsonl", DyingAnswerer(4))
     asyncio.run(
-        run_benchmark(
+        ask_unanswered(
             requests_of(),
             answerer=ScriptedAnswerer(lambda request: "FAIL" if "swapped" in request.key else 1),
             path=tmp_path / "answers.jsonl",

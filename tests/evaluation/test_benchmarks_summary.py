@@ -8,14 +8,13 @@ import pytest
 
 from evaluation.benchmarks.answers import Answer
 from evaluation.benchmarks.questions import JudgeRequest, Orders, plan_questions, plan_requests
-from evaluation.benchmarks.report import one_line, report_markdown, report_text
+from evaluation.benchmarks.report import report_markdown, report_text
 from evaluation.benchmarks.rows import BenchmarkName, BenchmarkRow
 from evaluation.benchmarks.summary import (
     BenchmarkReport,
     Judgement,
     collect,
     judgement_rows,
-    mean_of_independent,
     summarise,
 )
 from evaluation.intervals import Estimate
@@ -179,11 +178,6 @@ def test_halves_of_a_category_are_counted_apart_and_enter_the_macro_mean_togethe
     assert single.macro.value == 0.75
 
 
-def test_the_halves_of_a_macro_interval_add_up_as_squares() -> None:
-    macro = mean_of_independent([Estimate(value=0.5, low=0.4, high=0.6), Estimate(value=0.7, low=0.4, high=0.8)])
-    assert (macro.value, macro.low, macro.high) == pytest.approx((0.6, 0.6 - 0.1**0.5 / 2, 0.6 + 0.02**0.5 / 2))
-
-
 def test_failed_and_missing_requests_are_never_right_and_never_left_out() -> None:
     benchmark = make_benchmark([make_row(index) for index in range(4)])
     questions = plan_questions(benchmark, plan=make_plan(orders="as_given"))
@@ -300,9 +294,3 @@ def test_published_categories_stand_beside_ours_only_where_they_mean_the_same() 
     mm_rlhf = report_markdown(as_published("mm_rlhf_rewardbench", rows, always_right))
     assert "| R1-Reward 7B | 80.59 | 54.35 | 80.95 | 89.19 | 82.35 | 75 | 72 |\n" in mm_rlhf
     assert "| this judge | 100 | 100 | 100 | - | - | - | 100 |\n" in mm_rlhf
-
-
-def test_one_line_names_the_limits() -> None:
-    line = one_line(report_on(FIFTY, always_first, plan=make_plan(num_votes=3)))
-    assert "vote@3 50.0 [50.0, 50.0] %" in line
-    assert line.endswith("unparsed 0 failed 0 missing 0")

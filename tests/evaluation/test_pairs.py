@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from evaluation.intervals import wilson
 from evaluation.pairs import Verdicts, evaluate_pairs, format_pair_table, majority_value, one_line
 from evaluation.voting import Vote
 from rollout.types import Choice, RolloutGroup
@@ -39,7 +40,7 @@ def test_a_judge_that_always_says_one_is_right_half_the_time() -> None:
 def test_a_judge_that_always_says_one_has_a_bias_of_fifty_points() -> None:
     bias = evaluate_pairs(ALWAYS_FIRST, verdicts=None).position_bias
     assert bias is not None
-    assert (bias.value, bias.low, bias.high) == (50.0, 50.0, 50.0)
+    assert (bias.value, bias.high) == (50.0, 50.0)
 
 
 def test_position_bias_is_the_share_of_ones_above_one_half() -> None:
@@ -48,15 +49,22 @@ def test_position_bias_is_the_share_of_ones_above_one_half() -> None:
     assert bias.value == 75.0 - 50.0
 
 
-def test_the_interval_resamples_both_orders_of_a_pair_together() -> None:
-    # Resampled by prompt, always-1 would scatter around one half; by pair every resample is one half exactly.
+def test_both_orders_of_a_pair_are_one_cluster() -> None:
+    # By prompt, always-1 would scatter around one half; by pair it is one half exactly, whatever the pairs.
     accuracy = evaluate_pairs(ALWAYS_FIRST, verdicts=None).accuracy
     assert (accuracy.low, accuracy.high) == (0.5, 0.5)
 
 
-def test_one_pair_alone_says_nothing_of_others() -> None:
-    accuracy = evaluate_pairs(both_orders("a", 1, 2), verdicts=None).accuracy
-    assert (accuracy.value, accuracy.low, accuracy.high) == (1.0, 0.0, 1.0)
+@pytest.mark.parametrize("num_pairs", [1, 24])
+def test_all_right_is_as_sure_as_there_are_pairs(num_pairs: int) -> None:
+    groups = [group for index in range(num_pairs) for group in both_orders(f"{index}", 1, 2)]
+    assert evaluate_pairs(groups, verdicts=None).accuracy == wilson(1.0, num_trials=num_pairs)
+
+
+def test_a_perfect_judge_of_few_pairs_may_still_have_a_bias() -> None:
+    bias = evaluate_pairs(PERFECT, verdicts=None).position_bias
+    assert bias is not None
+    assert (bias.low, bias.high) == pytest.approx((-65.8, 65.8), abs=0.05)
 
 
 def test_a_perfect_judge_has_no_bias_even_if_one_order_cannot_be_read() -> None:
@@ -179,10 +187,10 @@ def test_the_table_lines_up_and_shows_undefined_as_a_dash() -> None:
         "perfect": evaluate_pairs(PERFECT, verdicts=[[True]] * 4),
     }
     assert format_pair_table({name: report.metrics() for name, report in judged.items()}).splitlines() == [
-        "                   accuracy %  vote %          consistent %               bias  swap %  format %  unparsed %",
+        "                  accuracy %  vote %         consistent %                 bias  swap %  format %  unparsed %",
         "-" * 108,
-        "silent         0.0 [0.0, 0.0]       -                     -                  -       -     100.0       100.0",
-        "perfect  100.0 [100.0, 100.0]       -  100.0 [100.0, 100.0]  +0.0 [+0.0, +0.0]   100.0     100.0         0.0",
+        "silent       0.0 [0.0, 65.8]       -                    -                    -       -     100.0       100.0",
+        "perfect  100.0 [34.2, 100.0]       -  100.0 [34.2, 100.0]  +0.0 [-65.8, +65.8]   100.0     100.0         0.0",
     ]
 
 

@@ -1,14 +1,23 @@
 """Reward functions of the user's: what may be given, and what they may return."""
 
 import asyncio
+import textwrap
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from conf.reward_terms import CustomTermConfig
+from conf.load import load_run_config
+from conf.reward_terms import CustomTermConfig, RemoteTermConfig, RewardsConfig
+from rewards.scorer import build_scorer
+from rewards.server import reward_app
 from rewards.terms.custom import CustomTerm
+from rewards.terms.remote import RemoteTerm
+from rewards.types import Score
+from rewards.wire import message_of
 from tests.builders import make_choice, make_group, make_pair_prompt
+from tests.rewards.judges import RuleJudge
+from tests.rewards.serving import serving
 
 EXAMPLE = Path(__file__).parents[2] / "docs/examples/custom_reward.py"
 GROUP = make_group([make_choice(1), make_choice(2), make_choice(2), "?"], prompt=make_pair_prompt())
@@ -92,3 +101,61 @@ def test_two_files_of_one_name_do_not_meet(tmp_path: Path) -> None:
         (tmp_path / folder / "r.py").write_text(f"def reward(group):\n    return [{value}] * 4\n", encoding="utf-8")
     first, second = term(f"{tmp_path / 'a/r.py'}:reward"), term(f"{tmp_path / 'b/r.py'}:reward")
     assert [asyncio.run(t.score([GROUP]))[0][0] for t in (first, second)] == [1.0, 2.0]
+
+
+PUBLISHED = """
+    from rewards.tags import parse_group
+    def reward(group):
+        better, rewards = group.prompt.preference.better, []
+        for completion, answer in zip(group.completions, parse_group(group)):
+            text = completion.text
+            well_formed = text.startswith("<think>") and text.endswith("</answer>")
+            right = answer.choice == better
+            consistent = 1 if f"Response {answer.choice} is better" in text else -1
+            rewards.append(0.5 * well_formed + right * (1 + 0.5 * consistent))
+        return rewards
+"""
+"""The rewards of R1-Reward, written down once more as a function."""
+ANSWERS = make_group(
+    [make_choice(2), make_choice(2, favoured=1), make_choice(1), make_choice(1, favoured=2), "no idea", make_choice(2)],
+    prompt=make_pair_prompt(better=2),
+)
+EARNED = [2.0, 1.0, 0.5, 0.5, 0.0, 2.0]
+
+
+def rewards_of(config: RewardsConfig) -> list[float | None]:
+    scorer = build_scorer(config, scale=None, judge=RuleJudge())
+    return [reward.total for reward in asyncio.run(scorer.score([ANSWERS]))[0].rewards]
+
+
+def served_rewards_of(config: RewardsConfig) -> list[Score]:
+    """The same answers, graded behind the reward protocol."""
+
+    async def score(url: str) -> list[Score]:
+        endpoint = RemoteTerm(RemoteTermConfig(kind="remote", weight=1.0, url=url, timeout_s=20.0))
+        try:
+            return (await endpoint.score([ANSWERS]))[0]
+        finally:
+            await endpoint.close()
+
+    scorer = build_scorer(config, scale=None, judge=RuleJudge())
+    with serving(reward_app(scorer, prompts={message_of(ANSWERS.prompt): ANSWERS.prompt})) as base:
+        return asyncio.run(score(f"{base}/get_reward"))
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> RewardsConfig:
+    """The function, and nothing else."""
+    file = tmp_path / "published.py"
+    file.write_text(textwrap.dedent(PUBLISHED), encoding="utf-8")
+    path = f"rewards.terms.custom.path='{file}:reward'"
+    return load_run_config(["data=photo_pairs", "rewards=custom", path, "~rewards.terms.format"]).rewards
+
+
+def test_a_function_here_earns_what_the_reward_server_pays(own: RewardsConfig) -> None:
+    published = load_run_config(["data=photo_pairs", "rewards=r1_reward"]).rewards
+    assert rewards_of(own) == served_rewards_of(published) == EARNED
+
+
+def test_a_function_earns_the_same_behind_a_reward_server(own: RewardsConfig) -> None:
+    assert rewards_of(own) == served_rewards_of(own) == EARNED

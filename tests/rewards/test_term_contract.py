@@ -37,7 +37,12 @@ CHOICE = ChoiceTermConfig(kind="choice", weight=1.0, mode="strict")
 EXAMPLE = Path(__file__).parents[2] / "docs/examples/custom_reward.py"
 CONFIGS: dict[str, TermUnion] = {
     "choice": CHOICE,
-    "comparison": ComparisonTermConfig(kind="comparison", weight=1.0, plan="ring"),
+    "comparison": ComparisonTermConfig(
+        kind="comparison", weight=1.0, against="group", plan="ring", model="bradley_terry"
+    ),
+    "comparison with references": ComparisonTermConfig(
+        kind="comparison", weight=1.0, against="references", plan="ring", model="thurstone"
+    ),
     "consistency": ConsistencyTermConfig(kind="consistency", weight=1.0, mode="signed"),
     "custom": CustomTermConfig(kind="custom", weight=1.0, path=f"{EXAMPLE}:agreement"),
     "format": FormatTermConfig(kind="format", weight=1.0, mode="tolerant"),
@@ -74,7 +79,7 @@ CHOSEN = [
     make_group([make_choice(2), make_choice(1)], prompt=make_pair_prompt("e/2")),
 ]
 
-every_term = pytest.mark.parametrize("kind", sorted(TERMS))
+every_term = pytest.mark.parametrize("kind", sorted(CONFIGS))
 Scoring = Callable[[str, Sequence[RolloutGroup]], list[list[Score]]]
 
 
@@ -148,7 +153,7 @@ def test_no_groups_give_no_scores(kind: str, score: Scoring) -> None:
     assert score(kind, []) == []
 
 
-@pytest.mark.parametrize("kind", sorted(TERMS - BLIND))
+@pytest.mark.parametrize("kind", sorted(set(CONFIGS) - BLIND))
 def test_a_better_answer_earns_more_than_an_unreadable_one(kind: str, score: Scoring) -> None:
     scored = [
         make_group([make_answer(4.5), make_answer(4.4), "?"], prompt=make_prompt("a", opinion=4.5)),
@@ -164,7 +169,7 @@ def test_a_better_answer_earns_more_than_an_unreadable_one(kind: str, score: Sco
 def test_the_schema_and_the_registry_name_the_same_terms() -> None:
     sections = typing.get_args(typing.get_args(TermUnion)[0])
     kinds = {typing.get_args(section.model_fields["kind"].annotation)[0] for section in sections}
-    assert kinds == TERMS == set(CONFIGS)
+    assert kinds == TERMS == {config.kind for config in CONFIGS.values()}
 
 
 def test_a_term_is_registered_once() -> None:
