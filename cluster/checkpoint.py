@@ -96,8 +96,8 @@ def read_state(checkpoint: Path, *, config_digest: str) -> RunState:
     if state.config_digest != config_digest:
         digests = f"digest {state.config_digest[:12]}, now {config_digest[:12]}"
         raise CheckpointError(
-            f"{path}: written under another configuration ({digests}); "
-            "use the same overrides, or another run.name for a new run"
+            f"{path}: written under another configuration, or other contents of the reward functions, labels or traces "
+            f"it names ({digests}); use the same, or another run.name for a new run"
         )
     return state
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,11 +30,11 @@ from cluster.progress import ProgressDisplay
 from cluster.records import RunRecords
 from cluster.run import Desk, Run
 from cluster.start import Stack, connected, start, start_engines
-from cluster.topology import Placement, describe, plan
+from cluster.topology import Placement, describe, describe_crowding, plan
 from conf.data import PreferencePairsConfig
-from conf.effective import config_digest, effective_yaml
+from conf.effective import config_digest, effective_yaml, ineffective_judge_settings
 from conf.judge import RemoteJudgeConfig
-from conf.load import load_run_config, quoted, refuse_ineffective
+from conf.load import load_run_config, quoted, refuse_idle, refuse_ineffective
 from conf.rules import asks_for_a_choice
 from conf.schema import RunConfig
 from evaluation.reports import format_table, one_line
@@ -41,7 +42,7 @@ from judge_client.errors import JudgeError
 from rollout.datasets import build_data
 from rollout.datasets.balance import count_labels
 from rollout.datasets.base import Data
-from rollout.datasets.lengths import fit_to_length
+from rollout.datasets.lengths import CountTokens, fit_test_split, fit_to_length
 from rollout.families.folders import check_model
 from rollout.worker_types import MediaLimits
 
@@ -136,10 +137,12 @@ async def _run_job(config: RunConfig, placement: Placement, console: Console, *,
 def evaluate(folder: str, overrides: Sequence[str], console: Console) -> int:
     """Rank the test pictures with a finished model."""
     config = load_run_config([*overrides, *LEARNS_NOTHING, f"model.path={quoted(folder)}", "model.size=null"])
+    refuse_idle(ineffective_judge_settings(config), overrides)
     placement = plan_of(config)
     model_folder = finished_model(folder, family=config.model.family)
     data = build_data(config.data)
     check_test_split(config, data.test)
+    data = fitting_test(data, config, model_folder=model_folder)
 
     async def ask() -> int:
         stack = await start_engines(config, placement, model_folder=model_folder, limits=limits_of(data))
@@ -204,18 +207,39 @@ def fitting(data: Data, config: RunConfig, *, model_folder: Path) -> Data:
 
     Raises:
         DatasetProblems: There are such prompts and ``data.too_long=refuse``.
+        ConfigError: Too few are left.
     """
     if not isinstance(config.data, PreferencePairsConfig):
         return data
-    from rollout.families import build_family  # noqa: PLC0415 - loads torch
-
     longest = max(config.rollout.sampling.max_tokens, config.evaluation.sampling.max_tokens)
-    return fit_to_length(
+    kept = fit_to_length(
         data,
-        count_tokens=build_family(config.model, folder=str(model_folder)).count_tokens,
+        count_tokens=_counter(config, model_folder),
         max_prompt_tokens=config.rollout.max_model_len - longest,
         too_long=config.data.too_long,
     )
+    check_enough_data(config, kept)
+    return kept
+
+
+def fitting_test(data: Data, config: RunConfig, *, model_folder: Path) -> Data:
+    """The same for a command that asks the test prompts alone."""
+    if not isinstance(config.data, PreferencePairsConfig):
+        return data
+    test = fit_test_split(
+        data.test,
+        count_tokens=_counter(config, model_folder),
+        max_prompt_tokens=config.rollout.max_model_len - config.evaluation.sampling.max_tokens,
+        too_long=config.data.too_long,
+    )
+    check_test_split(config, test)
+    return replace(data, test=test)
+
+
+def _counter(config: RunConfig, model_folder: Path) -> CountTokens:
+    from rollout.families import build_family  # noqa: PLC0415 - loads torch
+
+    return build_family(config.model, folder=str(model_folder)).count_tokens
 
 
 def limits_of(data: Data) -> MediaLimits:
@@ -291,10 +315,25 @@ def _open_folder(config: RunConfig, placement: Placement, console: Console, *, i
     CheckpointFolder(folder, keep=config.loop.keep_checkpoints).remove_partial()
     if is_new:
         RunRecords(folder).forget()
-    (folder / "config.yaml").write_text(effective_yaml(config))
-    console.print(effective_yaml(config), highlight=False, markup=False, soft_wrap=True)
+    effective = effective_yaml(config)
+    (folder / "config.yaml").write_text(effective)
+    console.print(effective, highlight=False, markup=False, soft_wrap=True)
     console.print(describe(placement), highlight=False, markup=False)
+    if crowding := _crowding(config, placement):
+        console.print(crowding, highlight=False, markup=False, soft_wrap=True)
     console.print(f"run folder {folder}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _crowding(config: RunConfig, placement: Placement) -> str | None:
+    """A warning where the actors are known to share this machine's cores."""
+    if config.cluster.ray_address != "local":
+        return None
+    return describe_crowding(
+        placement,
+        threads_per_actor=config.cluster.cpu_threads_per_actor,
+        overlaps=config.loop.num_steps > 0 and config.loop.max_lag > 0,
+        num_cores=len(os.sched_getaffinity(0)),
+    )
 
 
 def _request_stop(stop: asyncio.Event, job: asyncio.Task[bool], console: Console) -> None:

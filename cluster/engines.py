@@ -1,10 +1,11 @@
 """Every engine as one: prompts spread by load, groups back in order."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from cluster.loop import OnEnd
 from cluster.remote import DeadlineExceeded, within
 from conf.schema import SamplingConfig
 from rollout.types import Prompt, RolloutGroup
@@ -12,8 +13,6 @@ from rollout.worker_types import EngineView, GenerationOrder
 
 ROUND_STRIDE = 1_000_000_007
 """Keeps the seeds of a step's further rounds apart from those of all steps."""
-OnEnd = Callable[[Prompt, str], None]
-"""Told the text of each completion as it ends."""
 
 
 class RolloutPool:

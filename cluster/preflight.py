@@ -19,7 +19,8 @@ MODEL_FOLDER = "model"
 
 
 def check_enough_data(config: RunConfig, data: Data) -> None:
-    """Refuse phases without demonstrations, and steps and evaluations larger than their split.
+    """Refuse phases without demonstrations, steps and evaluations larger than their split, and a comparison with
+    references of which there are none.
 
     Raises:
         ConfigError: One line per problem.
@@ -31,6 +32,7 @@ def check_enough_data(config: RunConfig, data: Data) -> None:
             f"rollout.prompts_per_step={size} is more than the {given} training prompts of {data.train.source}; "
             f"use {given} or fewer"
         )
+    problems += _reference_problems(config, data.train)
     if problems:
         raise ConfigError(problems)
 
@@ -105,6 +107,18 @@ def _phase_problems(config: RunConfig, data: Data) -> Iterator[str]:
                 f"{name}.batch_size={phase.batch_size} is more than the {len(source)} demonstrations of "
                 f"data.kind={config.data.kind}; use {len(source)} or fewer"
             )
+
+
+def _reference_problems(config: RunConfig, train: Dataset) -> Iterator[str]:
+    terms = config.rewards.terms.items()
+    names = [name for name, term in terms if term.kind == "comparison" and term.against == "references"]
+    if not (config.loop.num_steps and names):
+        return
+    if not any(train.prompt(index).reference_answers for index in range(len(train))):
+        yield (
+            f"rewards.terms.{names[0]}.against=references finds no reference answer to any of the {len(train)} "
+            f"training prompts of {train.source}: none has a right trace"
+        )
 
 
 def _test_split_problems(config: RunConfig, test: Dataset) -> Iterator[str]:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cluster.benchmark import chat_servers, connected_chat
+from cluster.answering import chat_servers, connected_chat
 from cluster.commands import LEARNS_NOTHING
 from cluster.judge import connected_judge, reachable_judge
 from conf.data import PreferencePairsConfig
+from conf.effective import ineffective_chat_settings, ineffective_judge_settings
 from conf.errors import ConfigError
-from conf.load import load_run_config
+from conf.load import load_run_config, refuse_idle
 from conf.schema import SamplingConfig
 from evaluation.benchmarks.chat_messages import MessageWriter
 from judge_client.chat import ChatClient
@@ -37,6 +38,7 @@ MAX_ATTEMPTS = 3
 def serve(overrides: Sequence[str], console: Console, *, host: str | None, port: str | None) -> int:
     """Serve the rewards of a configuration for its training prompts until interrupted."""
     config = load_run_config(overrides)
+    refuse_idle(ineffective_judge_settings(config), overrides)
     if port is not None and not (port.isdecimal() and 0 < int(port) < 65536):
         raise ConfigError([f"--port={port}: expected a port from 1 to 65535"])
     where, at = host or DEFAULT_HOST, int(port or DEFAULT_PORT)
@@ -62,6 +64,7 @@ def collect(words: Sequence[str], overrides: Sequence[str], console: Console) ->
     config = load_run_config([*overrides, *LEARNS_NOTHING])
     if not isinstance(config.data, PreferencePairsConfig):
         raise ConfigError([f"collect-traces needs data=preference_pairs, got data.kind={config.data.kind}"])
+    refuse_idle(ineffective_chat_settings(), overrides)
     servers = chat_servers(config)
     rows = training_rows(config.data)
 

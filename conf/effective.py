@@ -3,11 +3,14 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from conf.algorithm_rules import idle_algorithm_options
+from conf.data import OpinionScoreConfig, PreferencePairsConfig
+from conf.judge import RuleServerJudgeConfig
 from conf.machine import resolve_backend
 from conf.rules import asks_for_a_choice, needs_a_judge, placement_of
 from conf.schema import RunConfig, SupervisedConfig
@@ -41,6 +44,7 @@ _NOT_PART_OF_THE_RESULT = (
     "parity",
     "evaluation",
     "benchmark",
+    "rank",
     "journal",
     "cluster",
 )
@@ -56,7 +60,10 @@ def effective_yaml(config: RunConfig) -> str:
 
 
 def config_digest(config: RunConfig) -> str:
-    """Sha256 (hex) over the settings that define what is learned; equal digests may resume one another."""
+    """Sha256 (hex) over the settings that define what is learned; equal digests may resume one another.
+
+    What the reward functions, label files and traces they name hold counts too; pictures are not looked at.
+    """
     values: dict[str, Any] = config.model_dump(mode="json")
     for key in _NOT_PART_OF_THE_RESULT:
         section, _, name = key.partition(".")
@@ -64,8 +71,33 @@ def config_digest(config: RunConfig) -> str:
             values[section].pop(name, None)  # a choice of the section may lack it
         else:
             del values[section]
+    if files := dict(_named_files(config)):
+        values["files"] = {key: _content_digest(path) for key, path in files.items()}
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _named_files(config: RunConfig) -> Iterator[tuple[str, Path]]:
+    for name, term in config.rewards.terms.items():
+        if term.kind == "custom":
+            yield f"rewards.terms.{name}.path", Path(term.path.rpartition(":")[0])
+    if isinstance(config.data, OpinionScoreConfig | PreferencePairsConfig):
+        yield "data.train_labels", Path(config.data.train_labels)
+        yield "data.test_labels", Path(config.data.test_labels)
+    if isinstance(config.data, PreferencePairsConfig) and config.data.traces is not None:
+        yield "data.traces", Path(config.data.traces)
+
+
+def _content_digest(path: Path) -> str | None:
+    """Sha256 (hex) of a file, or of the files of a folder; None for what cannot be read, which its reader refuses."""
+    digest = hashlib.sha256()
+    try:
+        for one in sorted(filter(Path.is_file, path.iterdir())) if path.is_dir() else [path]:
+            with one.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    except OSError:
+        return None
+    return digest.hexdigest()
 
 
 def ineffective_options(config: RunConfig) -> dict[str, str]:
@@ -74,20 +106,45 @@ def ineffective_options(config: RunConfig) -> dict[str, str]:
     reasons |= _idle_phase("warm_up", config.warm_up)
     reasons |= _idle_phase("cold_start", config.cold_start)
     reasons |= dict(idle_algorithm_options(config.algorithm))
-    why = "only `arbiter benchmark` reads it"
-    reasons |= {key: why for key in leaf_values(config.model_dump()) if key.startswith("benchmark.")}
+    reasons |= dict(_idle_comparisons(config))
+    asked_of_pairs = leaf_values(config.model_dump(include={"benchmark"}))
+    reasons |= dict.fromkeys(asked_of_pairs, "only `arbiter benchmark` and `arbiter rank` read it")
+    reasons |= IDLE_IN_RANK | IDLE_IN_BENCHMARK
     if asks_for_a_choice(config):
         why = f"data.kind={config.data.kind} asks for a choice, which has no score"
         reasons |= {"evaluation.out_of_range": why, "evaluation.min_spread": why}
-    if not needs_a_judge(config):
-        why = "no reward term asks a judge"
-        reasons |= {key: why for key in leaf_values(config.model_dump()) if key.startswith("judge.")}
+    reasons |= ineffective_judge_settings(config)
     if config.loop.num_steps == 0:
         why = "loop.num_steps=0 leaves out the RL phase"
         reasons |= {key: why for key in leaf_values(config.model_dump()) if key.startswith(_RL_ONLY)}
     if config.evaluation.sampling.temperature == 0:
         reasons["evaluation.sampling.top_p"] = "evaluation.sampling.temperature=0 always takes the likeliest token"
     return reasons
+
+
+IDLE_IN_RANK = dict.fromkeys(("benchmark.split", "benchmark.orders"), "only `arbiter benchmark` reads it")
+IDLE_IN_BENCHMARK = dict.fromkeys(("rank.num_opponents", "rank.model"), "only `arbiter rank` reads it")
+
+_DECIDED_BY_RULES = ("judge.structured", "judge.temperature", "judge.max_tokens", "judge.num_votes")
+_ABOUT_VERDICTS = (*_DECIDED_BY_RULES, "judge.template", "judge.cache", "judge.max_consecutive_abstentions")
+
+
+def ineffective_judge_settings(config: RunConfig) -> dict[str, str]:
+    """Those of the section ``judge``, in every command that asks for verdicts."""
+    keys = [key for key in leaf_values(config.model_dump()) if key.startswith("judge.")]
+    if not needs_a_judge(config):
+        return dict.fromkeys(keys, "no reward term asks a judge")
+    reasons: dict[str, str] = {}
+    if isinstance(config.judge, RuleServerJudgeConfig):
+        reasons |= dict.fromkeys(_DECIDED_BY_RULES, "the verdicts of judge=rule_server do not depend on it")
+    if not asks_for_a_choice(config) and not any(t.kind == "consistency" for t in config.rewards.terms.values()):
+        reasons["judge.template"] = "it words the consistency question, which no reward term asks"
+    return reasons
+
+
+def ineffective_chat_settings() -> dict[str, str]:
+    """Those of the section ``judge`` in a command that talks to its servers as to any chat model."""
+    return dict.fromkeys(_ABOUT_VERDICTS, "the servers are asked for answers here, and not for verdicts")
 
 
 _RL_ONLY = (
@@ -117,6 +174,13 @@ def _idle_on_these_machines(config: RunConfig) -> Iterator[tuple[str, str]]:
             "weights.verify",
             "vLLM's own transports carry no digest; parity.every compares log-probs instead",
         )
+
+
+def _idle_comparisons(config: RunConfig) -> Iterator[tuple[str, str]]:
+    for name, term in config.rewards.terms.items():
+        if term.kind == "comparison" and term.against == "references":
+            key = f"rewards.terms.{name}"
+            yield f"{key}.plan", f"{key}.against=references compares no siblings"
 
 
 def _idle_phase(section: str, phase: SupervisedConfig) -> dict[str, str]:

@@ -9,7 +9,7 @@ reporting reaches the user.
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -55,8 +55,16 @@ def refuse_ineffective(config: RunConfig, overrides: Sequence[str]) -> None:
     Raises:
         ConfigError: Names each such option and why it has no effect.
     """
+    refuse_idle(ineffective_options(config), overrides)
+
+
+def refuse_idle(idle: Mapping[str, str], overrides: Sequence[str]) -> None:
+    """Refuse options given on the command line that are among ``idle``: keys without effect, and why.
+
+    Raises:
+        ConfigError: Names each such option.
+    """
     given = given_keys(overrides)
-    idle = ineffective_options(config)
     problems = [f"{key}: has no effect, {why}; remove it" for key, why in idle.items() if key in given]
     if problems:
         raise ConfigError(problems)

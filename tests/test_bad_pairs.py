@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from cluster.checkpoint import CheckpointFolder, RunState
+from cluster.commands import library_versions
+from conf.effective import config_digest
+from conf.load import load_run_config
+from rollout.families.tiny_qwen_vl import TinyModelSize, create_tiny_qwen_vl
 from tests.cluster.chat_servers import chat_server
 from tests.cluster.heads import free_port
 from tests.judge_client.servers import always, rule_server
@@ -96,9 +101,9 @@ RECIPE: Mapping[str, tuple[Damage, str]] = {
         given("evaluation.num_prompts=386"),
         "evaluation.num_prompts=386 is more than both orders of data.num_test=192 pairs; lower one or raise the other",
     ),
-    "gdpo with a length limit": (
-        given("algorithm=gdpo", "algorithm.overlong_share=0.2"),
-        "algorithm.overlong_share=0.2 shapes the summed reward, which algorithm=gdpo does not read",
+    "veto that drops everything": (
+        given("algorithm.correction.token_veto=[1.5,100]"),
+        "algorithm.correction.token_veto=[1.5, 100.0] drops completions on which engine and learner agree",
     ),
     "gdpo with KL in the reward": (
         given(
@@ -231,6 +236,71 @@ def test_a_bad_command_is_one_clear_line(
     words: Sequence[str], part: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert part.replace("HERE", str(here)) in only_line(words, here, capsys)
+
+
+@pytest.fixture(scope="module")
+def untaught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete model folder."""
+    folder = tmp_path_factory.mktemp("untaught") / "model"
+    create_tiny_qwen_vl(folder, size=TinyModelSize(), seed=0)
+    return folder
+
+
+def evaluation_of(untaught: Path, here: Path) -> list[str]:
+    """Evaluate on a short question and one of 800 words, where 900 tokens leave room for an answer."""
+    long = {**ROW, "id": "long", "image": "long.png", "question": "Which?" + " blur" * 800}
+    Image.new("RGB", (56, 56), "green").save(here / "long.png")
+    (here / "test.jsonl").write_text(f"{json.dumps({**ROW, 'id': 'short', 'image': 'dog.png'})}\n{json.dumps(long)}\n")
+    return [
+        "evaluate", str(untaught), *(word.replace("HERE", str(here)) for word in TRAINING_ROWS), "rewards=choice",
+        "rollout.max_model_len=1000", "evaluation.sampling.max_tokens=100", "evaluation.num_prompts=4",
+        "cluster.ray_address=127.0.0.1:1",
+    ]  # fmt: skip
+
+
+def test_a_test_question_that_is_too_long_is_refused_before_anything_starts(
+    untaught: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = refusal(evaluation_of(untaught, here), capsys)
+    assert lines[0] == "2 problems in the data; nothing was started."
+    assert "long/1: the prompt has " in lines[1]
+    assert lines[1].endswith(" tokens, and 900 leave room for an answer")
+    assert "data.too_long=drop" in lines[-1]
+
+
+def test_a_test_question_that_is_too_long_is_left_out_and_counted(
+    untaught: Path, here: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    command = [*evaluation_of(untaught, here), "data.too_long=drop"]
+    (line,) = refusal(command, capsys)
+    assert line == "evaluation.num_prompts=4 is more than the 2 test prompts of preference_pairs; use 2 or fewer"
+    assert "lengths split=test source=preference_pairs kept=2 dropped=2 " in caplog.text
+
+
+def test_a_judge_setting_without_effect_is_refused_by_every_command(
+    untaught: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    idle = "has no effect, the verdicts of judge=rule_server do not depend on it; remove it"
+    for command in (["evaluate", str(untaught)], ["reward-server"]):
+        words = [*command, "data=photo_pairs", "rewards=r1_reward", "judge.max_tokens=3"]
+        assert refusal(words, capsys) == [f"judge.max_tokens: {idle}"]
+    words = ["collect-traces", "HERE/traces.jsonl", *TRAINING_ROWS, *ENDPOINT[1:], "judge.template=released"]
+    assert only_line(words, here, capsys).startswith("judge.template: has no effect, the servers are asked for answers")
+
+
+def test_a_run_does_not_go_on_with_another_reward_function(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = here / "mine.py"
+    mine.write_text("def reward(group):\n    return [1.0 for _ in group.completions]\n")
+    words = ["data=photo_pairs", "rewards=custom", f"rewards.terms.custom.path={mine}:reward", f"run.folder={here}/run"]
+    checkpoints = CheckpointFolder(here / "run", keep=1)
+    digest = config_digest(load_run_config(words))
+    state = RunState(
+        phase="rl", next_step=1, global_step=1, policy_version=1, config_digest=digest, versions=library_versions()
+    )
+    checkpoints.commit(checkpoints.begin(1), state)
+    mine.write_text(mine.read_text().replace("1.0", "2.0"))
+    (line,) = refusal(["train", *words, "cluster.ray_address=127.0.0.1:1"], capsys)
+    assert "written under another configuration, or other contents of the reward functions, labels or traces" in line
 
 
 def test_a_port_that_is_taken_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,8 @@
 
     demo_pairs up to the cold start, per seed --> model --> RL by every variant --> accuracy over steps, table, picture
 
-Every variant starts from the same cold start of its seed and takes four optimizer steps per batch at five times the
-demo's learning rate, so that the ratios of new to old probabilities leave 1, which is what the guards are about.
+Every variant starts from the same cold start of its seed and takes four optimizer steps per batch at two and a half
+times the demo's learning rate, so that the ratios of new to old probabilities leave 1, which the guards are about.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from evaluation.tables import aligned
 
 FOLDER = Path("runs/bench/stability")
 AGGRESSIVE = (
-    "learner.learning_rate=1.0e-3", "algorithm.num_minibatches=4", "loop.num_steps=40", "loop.evaluate_every=8",
+    "learner.learning_rate=5.0e-4", "algorithm.num_minibatches=4", "loop.num_steps=24", "loop.evaluate_every=6",
     "loop.checkpoint_every=0", "warm_up.num_steps=0", "cold_start.num_steps=0", "model.size=null",
     "evaluation.num_prompts=256", "evaluation.num_completions=1", "cluster.cpu_threads_per_actor=1",
 )  # fmt: skip
@@ -65,7 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.print(f"picture {given.picture}", soft_wrap=True)
 
 
-_HEADER = ("variant", "last accuracy %, by seed", "mean", "best mean", "worst drop", "non-finite or stopped")
+_HEADER = (
+    "variant", "last accuracy %, by seed", "mean", "best, mean", "worst drop", "pre-clipped %", "filtered %", "failed",
+)  # fmt: skip
 
 
 def _folder(name: str, seed: int) -> Path:
@@ -101,10 +103,19 @@ def _accuracies(folder: Path) -> dict[int, float]:
     }
 
 
+_GUARDS = ("learner/clip/clamped_fraction", "learner/filter/token_fraction")
+"""Shares of tokens that the pre-clip and the filter took."""
+
+
+def _mean_over_steps(name: str, key: str, *, num_seeds: int) -> float:
+    rows = [row for seed in range(num_seeds) for row in read_rows(_folder(name, seed) / METRICS_FILE)]
+    return float(np.mean([float(row[key]) for row in rows if key in row] or [0.0]))
+
+
 def _row(name: str, curves: Sequence[Mapping[int, float]]) -> tuple[str, ...]:
     known = [list(curve.values()) for curve in curves if curve]
     if not known:
-        return (name, "-", "-", "-", "-", str(len(curves)))
+        return (name, *["-"] * (len(_HEADER) - 2), str(len(curves)))
     lasts = [values[-1] for values in known]
     num_failed = sum((_folder(name, seed) / "failed.txt").exists() for seed in range(len(curves)))
     return (
@@ -113,6 +124,7 @@ def _row(name: str, curves: Sequence[Mapping[int, float]]) -> tuple[str, ...]:
         f"{100 * np.mean(lasts):.1f}",
         f"{100 * np.mean([max(values) for values in known]):.1f}",
         f"{100 * max(max(values) - values[-1] for values in known):.1f}",
+        *(f"{100 * _mean_over_steps(name, key, num_seeds=len(curves)):.3f}" for key in _GUARDS),
         str(num_failed),
     )
 

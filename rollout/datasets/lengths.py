@@ -5,7 +5,7 @@ Data, count_tokens (the family's), most tokens --fit_to_length--> Data without t
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,6 +16,7 @@ from rollout.types import Demonstration, Preference, Prompt
 logger = logging.getLogger(__name__)
 
 CountTokens = Callable[[Prompt], int]
+TooLong = Literal["refuse", "drop"]
 
 
 class FittingPrompts:
@@ -64,9 +65,7 @@ class _Length:
     num_tokens: int
 
 
-def fit_to_length(
-    data: Data, *, count_tokens: CountTokens, max_prompt_tokens: int, too_long: Literal["refuse", "drop"]
-) -> Data:
+def fit_to_length(data: Data, *, count_tokens: CountTokens, max_prompt_tokens: int, too_long: TooLong) -> Data:
     """The data without prompts of more than ``max_prompt_tokens``; a pair is kept or left out in both its orders.
 
     Raises:
@@ -78,14 +77,7 @@ def fit_to_length(
         "test": _measure(_prompts(data.test), count_tokens),
         "cold_start": _measure(_demonstrated(data.cold_start), count_tokens),
     }
-    problems = [one for split in lengths.values() for one in _problems(split, max_prompt_tokens)]
-    if problems and too_long == "refuse":
-        raise DatasetProblems(problems)
-    kept = {name: _fitting(split, max_prompt_tokens) for name, split in lengths.items()}
-    for name, split in lengths.items():
-        _log(name, split, kept[name])
-        if split and not kept[name]:
-            raise DatasetProblems([Problem(kind="too_long", where=name, what="every prompt is too long")])
+    kept = _kept(lengths, max_prompt_tokens, too_long)
     cold_start = data.cold_start
     if cold_start is not None:
         cold_start = FittingDemonstrations(cold_start, kept=kept["cold_start"])
@@ -95,6 +87,25 @@ def fit_to_length(
         test=FittingPrompts(data.test, kept=kept["test"]),
         cold_start=cold_start,
     )
+
+
+def fit_test_split(test: Dataset, *, count_tokens: CountTokens, max_prompt_tokens: int, too_long: TooLong) -> Dataset:
+    """The same for the test split alone, where nothing else is asked."""
+    lengths = {"test": _measure(_prompts(test), count_tokens)}
+    return FittingPrompts(test, kept=_kept(lengths, max_prompt_tokens, too_long)["test"])
+
+
+def _kept(lengths: Mapping[str, Sequence[_Length]], most: int, too_long: TooLong) -> dict[str, list[int]]:
+    """Indices of what is kept, by split."""
+    problems = [one for split in lengths.values() for one in _problems(split, most)]
+    if problems and too_long == "refuse":
+        raise DatasetProblems(problems)
+    kept = {name: _fitting(split, most) for name, split in lengths.items()}
+    for name, split in lengths.items():
+        _log(name, split, kept[name])
+        if split and not kept[name]:
+            raise DatasetProblems([Problem(kind="too_long", where=name, what="every prompt is too long")])
+    return kept
 
 
 def _prompts(dataset: Dataset) -> Iterator[Prompt]:
@@ -136,7 +147,9 @@ def _log(name: str, lengths: Sequence[_Length], kept: Sequence[int]) -> None:
     left = Counter(lengths[index].source for index in kept)
     for source, num_given in given.items():
         longest = max(one.num_tokens for one in lengths if one.source == source)
-        logger.info(
+        num_dropped = num_given - left[source]
+        logger.log(
+            logging.WARNING if num_dropped else logging.INFO,
             "lengths split=%s source=%s kept=%d dropped=%d longest=%d",
-            name, source, left[source], num_given - left[source], longest,
+            name, source, left[source], num_dropped, longest,
         )  # fmt: skip

@@ -148,6 +148,7 @@ def _prompt(example: Example, *, wrong: str, better: Choice, config: PhotoPairsC
         prompt_id=f"{example.name}/{better}",
         messages=ask_pair(config.prompt, media=[example.picture], question=QUESTION, responses=responses),
         reference=Preference(better=better, pair_id=example.name, question=QUESTION, responses=responses),
+        reference_answers=(choose(better, thought=f"{describe(example.defect)} {conclude(better)}"),),
         source=SOURCE,
         content_id=example.content_id,
     )

@@ -8,7 +8,7 @@ the same ``pair_id``, wherever its two answers are known.
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ class Asked:
 
     row: PairRow
     is_swapped: bool
+    reference_answers: tuple[str, ...] = ()
 
     @property
     def better(self) -> Choice:
@@ -87,7 +88,8 @@ def build_preference_pairs(config: PreferencePairsConfig) -> Data:
         DatasetProblems: Lists every problem of the files, rows, media and traces.
     """
     checked = _checked(config)
-    train = PreferencePairs(_training_orders(checked.to_learn, config=config), media=checked.media, config=config)
+    asked = [_with_trace(one, traces=checked.traces) for one in _training_orders(checked.to_learn, config=config)]
+    train = PreferencePairs(asked, media=checked.media, config=config)
     test = PreferencePairs(_test_orders(checked.test), media=checked.media, config=config)
     log_balance(train, split="train")
     log_balance(test, split="test")
@@ -198,6 +200,14 @@ def _both_orders(rows: Sequence[PairRow]) -> list[Asked]:
     return [Asked(row=row, is_swapped=is_swapped) for row in rows for is_swapped in (False, True)]
 
 
+def _with_trace(asked: Asked, *, traces: Mapping[str, Trace]) -> Asked:
+    """With a right trace as its reference answer; a trace names the answers by their places in the file."""
+    trace = traces.get(pair_id_of(asked.row))
+    if trace is None or not trace.is_right or asked.is_swapped:
+        return asked
+    return replace(asked, reference_answers=(trace.text,))
+
+
 def _prompt(asked: Asked, *, media: Found, config: PreferencePairsConfig) -> Prompt:
     row, better = asked.row, asked.better
     responses = (row.responses[1], row.responses[0]) if row.responses and asked.is_swapped else row.responses
@@ -215,6 +225,7 @@ def _prompt(asked: Asked, *, media: Found, config: PreferencePairsConfig) -> Pro
         prompt_id=f"{pair_id_of(row)}/{better}",
         messages=messages,
         reference=Preference(better=better, pair_id=pair_id_of(row), question=row.question, responses=responses),
+        reference_answers=asked.reference_answers,
         source=row.source,
         content_id=content_of(row.media[0]),
     )

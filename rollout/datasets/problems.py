@@ -39,7 +39,7 @@ REMEDIES: dict[ProblemKind, str] = {
     "missing_video": "correct data.image_folder, or remove the rows",
     "unreadable_video": "replace the files, or remove the rows",
     "leakage": "no picture, video, reference scene or id may be in both splits; remove the rows from one",
-    "trace": "collect the traces anew for these rows (arbiter data collect-traces), or set data.traces=null",
+    "trace": "collect the traces anew for these rows (arbiter collect-traces), or set data.traces=null",
     "too_long": (
         "raise rollout.max_model_len, lower model.max_pixels or data.video, or leave the rows out with "
         "data.too_long=drop"

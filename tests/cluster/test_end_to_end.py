@@ -63,7 +63,7 @@ def widened(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_a_complete_folder(undisturbed: Path) -> None:
     names = {path.name for path in undisturbed.iterdir()}
     assert names >= {
-        "config.yaml", "metrics.jsonl", "samples.jsonl", "tensorboard", "checkpoints", "evaluation",
+        "config.yaml", "metrics.jsonl", "samples.jsonl", "alarms.jsonl", "tensorboard", "checkpoints", "evaluation",
         "learning_curve.png", "summary.json", "model",
     }  # fmt: skip
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from cluster.alarms import PREFIX
+from cluster.journal import ALARMS_FILE, read_rows
 from judge_client.rule_process import RuleServerProcess, start_rule_server
 from judge_client.types import CAUSES
 from tests.cluster.jobs import assert_all_end, family_of, finish, output_of, rows_of, start_job, wait_for_step
@@ -125,10 +127,23 @@ def test_the_journal_tells_of_judge_and_trust(undisturbed: Path) -> None:
         *(f"judge/abstained/{cause}" for cause in CAUSES),
         "answers/choice/accuracy", "answers/choice/position_bias", "completions/duplicates/fraction",
         "rewards/abstained/fraction", "rewards/format_only/fraction", "rewards/consistency/rule_disagreement",
+        "trust/alarms/answers/choice/position_bias", "trust/alarms/rewards/format_only/fraction",
     }  # fmt: skip
     assert len(rl_rows(undisturbed)) == 3
     for row in rl_rows(undisturbed):
         assert row.keys() >= expected
+
+
+def test_what_rings_is_on_file_from_the_step_it_began(undisturbed: Path) -> None:
+    began, before = set[tuple[object, object]](), dict[str, Any]()
+    for row in rl_rows(undisturbed):
+        ringing = {key for key, flag in row.items() if key.startswith(PREFIX) and flag}
+        began |= {(key.removeprefix(PREFIX), row["global_step"]) for key in ringing if not before.get(key)}
+        before = row
+    told = read_rows(undisturbed / ALARMS_FILE)
+    assert {(one["name"], one["global_step"]) for one in told if str(one["at"]).startswith("RL step")} == began
+    for one in told:
+        assert f"ALARM at {one['at']}: {one['name']}=" in output_of(undisturbed)
 
 
 def test_the_rules_never_disagree_with_themselves(undisturbed: Path) -> None:

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from cluster.topology import Gpu, Placement, describe, match_bundles, plan
+from cluster.topology import Gpu, Placement, describe, describe_crowding, match_bundles, plan
 from conf.load import load_run_config
 
 ON_GPUS = ["model=qwen2_5_vl_7b", "learner=zero3", "warm_up.num_steps=0", "cold_start.num_steps=0"]
@@ -231,3 +231,29 @@ def test_the_table_names_every_actor_and_its_gpus() -> None:
         "  learner 1  node 0  gpu 1",
         "  engine 0   node 0  gpu 2, 3",
     ]
+
+
+@pytest.mark.parametrize(
+    ("ranks", "engines", "threads", "overlaps", "cores", "advised"),
+    [
+        (1, 1, 2, True, 2, 1),
+        (1, 1, 2, False, 2, None),
+        (1, 1, 2, True, 4, None),
+        (1, 1, 4, False, 2, 2),
+        (2, 1, 2, False, 3, 1),
+        (2, 3, 4, True, 16, 3),
+        (2, 2, 1, True, 2, None),
+    ],
+)
+def test_actors_that_would_wait_for_one_anothers_cores_are_warned_of(
+    *, ranks: int, engines: int, threads: int, overlaps: bool, cores: int, advised: int | None
+) -> None:
+    placement = planned(nodes=1, gpus=0, ranks=ranks, engines=engines)
+    said = describe_crowding(placement, threads_per_actor=threads, overlaps=overlaps, num_cores=cores)
+    assert (said is None) == (advised is None)
+    assert said is None or said.endswith(f"use cluster.cpu_threads_per_actor={advised}")
+
+
+def test_actors_on_gpus_do_not_crowd_the_cores() -> None:
+    placement = planned(nodes=1, gpus=2, ranks=1, engines=1)
+    assert describe_crowding(placement, threads_per_actor=4, overlaps=True, num_cores=2) is None

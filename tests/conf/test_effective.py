@@ -1,5 +1,7 @@
 """What identifies a run, and what its saved configuration holds."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -47,3 +49,43 @@ def test_what_changes_the_result_changes_the_digest(override: str) -> None:
 
 def test_the_digest_does_not_depend_on_the_order_of_overrides() -> None:
     assert digest("run.seed=1", "data.num_train=64") == digest("data.num_train=64", "run.seed=1")
+
+
+def custom_reward(file: Path) -> list[str]:
+    return ["data=photo_pairs", "rewards=custom", f"rewards.terms.custom.path={file}:reward"]
+
+
+def pairs(folder: Path) -> list[str]:
+    return [
+        "data=preference_pairs", f"data.train_labels={folder / 'train'}", f"data.test_labels={folder / 'test.jsonl'}",
+        f"data.traces={folder / 'traces.jsonl'}", "rewards=choice", "warm_up.num_steps=0",
+    ]  # fmt: skip
+
+
+def digest_of(overrides: list[str]) -> str:
+    return config_digest(load_run_config(overrides))
+
+
+def test_another_reward_function_under_the_same_name_is_another_run(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def reward(group): return [1.0]")
+    first = digest_of(custom_reward(file))
+    file.write_text("def reward(group): return [2.0]")
+    second = digest_of(custom_reward(file))
+    file.write_text("def reward(group): return [1.0]")
+    assert first == digest_of(custom_reward(file)) != second
+
+
+@pytest.mark.parametrize("name", ["train/a.jsonl", "train/b.jsonl", "test.jsonl", "traces.jsonl"])
+def test_other_rows_under_the_same_name_are_another_run(tmp_path: Path, name: str) -> None:
+    (tmp_path / "train").mkdir()
+    for file in ("train/a.jsonl", "train/b.jsonl", "test.jsonl", "traces.jsonl"):
+        (tmp_path / file).write_text("{}")
+    before = digest_of(pairs(tmp_path))
+    assert digest_of(pairs(tmp_path)) == before
+    (tmp_path / name).write_text('{"id": 1}')
+    assert digest_of(pairs(tmp_path)) != before
+
+
+def test_a_file_that_is_not_there_is_left_to_its_reader(tmp_path: Path) -> None:
+    assert digest_of(pairs(tmp_path)) == digest_of(pairs(tmp_path))

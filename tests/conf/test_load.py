@@ -7,14 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from conf.effective import effective_yaml
+from conf.effective import effective_yaml, ineffective_chat_settings
 from conf.errors import ConfigError
 from conf.groups import group_choices
-from conf.load import compose_tree, expand_sweep, given_keys, load_run_config, refuse_ineffective
+from conf.load import compose_tree, expand_sweep, given_keys, load_run_config, refuse_idle, refuse_ineffective
 
 ROOT = Path(__file__).parents[2]
 KADID = ["data=opinion_score", "data.image_folder=i", "data.train_labels=a", "data.test_labels=b"]
 OWN_KADID = KADID[1:]
+RECIPES = ", ".join(group_choices()["recipe"])
+OWN_OF_RECIPE = {
+    "rl2r_kadid": OWN_KADID,
+    "r1_reward": [*OWN_KADID, "judge.base_urls=[http://judge:8000/v1]"],
+}
+"""What only the user of a recipe knows."""
+REMOTE_JUDGE = ("judge=remote", "judge.base_urls=[http://judge:8000/v1]")
 
 
 def problems(*overrides: str) -> list[str]:
@@ -35,7 +42,7 @@ def test_the_default_is_a_tiny_model_on_a_machine_without_gpu() -> None:
 
 @pytest.mark.parametrize("recipe", group_choices()["recipe"])
 def test_every_recipe_is_valid(recipe: str) -> None:
-    own = OWN_KADID if recipe == "rl2r_kadid" else []
+    own = OWN_OF_RECIPE.get(recipe, [])
     assert load_run_config([f"recipe={recipe}", *own]).run.name == recipe.replace("_pairs", "-pairs")
 
 
@@ -118,7 +125,7 @@ def test_the_effective_configuration_composes_to_itself() -> None:
         ("+loop.max_lagg=2", "loop.max_lagg: unknown key; did you mean loop.max_lag?"),
         ("num_completions=3", "num_completions: unknown key; did you mean rollout.num_completions?"),
         ("modle=tiny", "modle: unknown key; did you mean model?"),
-        ("recipe=dmo", "recipe=dmo: expected one of demo, demo_pairs, rl2r_kadid, smoke; did you mean demo?"),
+        ("recipe=dmo", f"recipe=dmo: expected one of {RECIPES}; did you mean demo?"),
         ("rollout=tny", "rollout=tny: expected one of qwen2_5_vl_7b, tiny; did you mean tiny?"),
         ("+model=tiny", "model: a choice is made already; leave out the + to change it"),
         ("+data.num_train=3", "data.num_train: exists already; leave out the + to change it"),
@@ -255,6 +262,12 @@ def test_a_sweep_over_names_keeps_them() -> None:
         ("rewards.terms.format.weight=2.0", ["loop.num_steps=0"]),
         ("evaluation.sampling.top_p=0.5", []),
         ("evaluation.min_spread=0.1", ["recipe=demo_pairs"]),
+        ("judge.cache=false", ["recipe=demo"]),
+        ("judge.structured=never", ["recipe=demo_pairs"]),
+        ("judge.temperature=1.0", ["recipe=demo_pairs"]),
+        ("judge.max_tokens=4", ["recipe=demo_pairs"]),
+        ("judge.num_votes=3", ["recipe=demo_pairs", "judge.temperature=1.0"]),
+        ("judge.template=released", ["rewards=comparison"]),
     ],
 )
 def test_an_option_without_effect_is_refused_when_given(override: str, also: list[str]) -> None:
@@ -268,6 +281,27 @@ def test_a_recipe_may_hold_options_without_effect(recipe: str) -> None:
     refuse_ineffective(load_run_config([f"recipe={recipe}"]), [f"recipe={recipe}"])
 
 
-def test_an_option_with_effect_is_accepted() -> None:
-    overrides = ["rollout.kv_cache_gib=1.0", "loop.max_lag=1"]
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["rollout.kv_cache_gib=1.0", "loop.max_lag=1"],
+        ["recipe=demo_pairs", "judge.template=released", "judge.max_attempts=1", "judge.cache=false"],
+        ["recipe=demo_pairs", *REMOTE_JUDGE, "judge.structured=never", "judge.temperature=1.0", "judge.num_votes=3"],
+        ["data=photo_pairs", "rewards=comparison", "judge.template=released"],
+    ],
+)
+def test_an_option_with_effect_is_accepted(overrides: list[str]) -> None:
     refuse_ineffective(load_run_config(overrides), overrides)
+
+
+def test_a_server_that_is_asked_as_a_chat_model_has_no_use_for_what_is_about_verdicts() -> None:
+    with pytest.raises(ConfigError) as caught:
+        refuse_idle(ineffective_chat_settings(), [*REMOTE_JUDGE, "judge.num_votes=3", "judge.timeout_s=3.0"])
+    assert caught.value.problems == (
+        "judge.num_votes: has no effect, the servers are asked for answers here, and not for verdicts; remove it",
+    )
+
+
+def test_what_is_no_setting_of_a_judge_is_not_called_idle() -> None:
+    remote = load_run_config([*REMOTE_JUDGE]).judge
+    assert {key.partition(".")[2] for key in ineffective_chat_settings()} <= set(remote.model_dump())

@@ -5,6 +5,8 @@ import pytest
 from conf.errors import ConfigError
 from conf.load import load_run_config
 
+REFERENCES = ["rewards=comparison", "rewards.terms.comparison.against=references"]
+PAIRS = ["data=preference_pairs", "data.train_labels=a.jsonl", "data.test_labels=b.jsonl"]
 GPUS = ["cluster.ray_address=auto", "cluster.gpus_per_node=8"]
 
 
@@ -20,6 +22,12 @@ GPUS = ["cluster.ray_address=auto", "cluster.gpus_per_node=8"]
         (["rewards.terms.format.mode=answer"], "refuses the think block .* use rewards.terms.format.mode=number"),
         (["data.prompt=visualquality_r1_no_thinking"], "wants a think block, .* use rewards.terms.format.mode=answer"),
         (["evaluation.num_prompts=5000"], "more than data.num_test="),
+        ([*REFERENCES, *PAIRS, "data.traces=t.jsonl"], "needs data.order=as_given: .* data.order=random asks half"),
+        ([*REFERENCES], "there are none with data.kind=photo_distortions; give the traces of a teacher"),
+        (
+            [*REFERENCES, *PAIRS],
+            "there are none with data.traces=null; .* or use rewards.terms.comparison.against=group",
+        ),
         (["cluster.placement=split"], "needs GPUs, but cluster.gpus_per_node=0"),
         (["cluster=one_gpu", "cluster.placement=no_gpu"], "set cluster.gpus_per_node=0"),
         (["cluster.num_nodes=2"], "set cluster.ray_address=auto"),
@@ -46,6 +54,9 @@ def test_a_contradiction_says_what_to_change(overrides: list[str], answer: str) 
         [*GPUS, "weights.backend=nccl", "loop.max_lag=2"],
         ["cluster=one_gpu", "weights.backend=ipc"],
         ["loop.max_lag=1"],
+        [*REFERENCES, "data=photo_pairs"],
+        [*REFERENCES, *PAIRS, "data.traces=traces.jsonl", "data.order=as_given"],
+        [*REFERENCES, "loop.num_steps=0"],
         ["data.prompt=visualquality_r1_no_thinking", "rewards.terms.format.mode=answer"],
         ["data.prompt=visualquality_r1_no_thinking", "~rewards.terms.format"],
         ["data.prompt=visualquality_r1_no_thinking", "loop.num_steps=0"],

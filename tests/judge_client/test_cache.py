@@ -11,7 +11,7 @@ from judge_client.cache import FILE_NAME, VerdictCache, cache_key
 from judge_client.client import JudgeClient
 from judge_client.errors import CacheUnusable
 from judge_client.types import Verdict
-from tests.judge_client.builders import ask_all, judge_config, make_question, make_questions
+from tests.judge_client.builders import ask_all, judge_config, make_question
 from tests.judge_client.servers import Listener, at_first, rule_server
 
 ROOT = Path(__file__).parents[2]
@@ -23,30 +23,6 @@ VERDICT = Verdict(
 
 def cached(url: str, **changes: object) -> RemoteJudgeConfig:
     return judge_config(url, cache=True, **changes)
-
-
-def test_a_verdict_outlives_the_client(tmp_path: Path) -> None:
-    with rule_server() as server:
-        first, _ = ask_all(cached(server.url), make_questions(5), cache_folder=tmp_path)
-        again, metrics = ask_all(cached(server.url), make_questions(5), cache_folder=tmp_path)
-        assert server.num_requests == 5
-    assert [verdict.outcome for verdict in again] == [verdict.outcome for verdict in first]
-    assert all(verdict.from_cache and verdict.latency_s == 0 for verdict in again)
-    assert (metrics["judge/cache/hit_fraction"], metrics["judge/tokens/prompt"]) == (1, 0)
-
-
-def test_a_kept_verdict_says_what_it_cost_and_who_gave_it(server: Listener, tmp_path: Path) -> None:
-    [first], _ = ask_all(cached(server.url), [make_question()], cache_folder=tmp_path)
-    [again], _ = ask_all(cached(server.url), [make_question()], cache_folder=tmp_path)
-    assert (again.prompt_tokens, again.endpoint, again.text) == (first.prompt_tokens, server.url, first.text)
-
-
-def test_a_kept_verdict_needs_no_server(server: Listener, tmp_path: Path) -> None:
-    ask_all(cached(server.url), [make_question()], cache_folder=tmp_path)
-    with rule_server() as gone:
-        pass
-    [verdict], _ = ask_all(cached(gone.url), [make_question()], cache_folder=tmp_path)
-    assert verdict.outcome == "consistent"
 
 
 def test_an_abstention_is_never_kept(tmp_path: Path) -> None:

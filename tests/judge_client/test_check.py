@@ -35,14 +35,6 @@ def complaint(*urls: str, **changes: object) -> str:
     return str(caught.value)
 
 
-def test_a_judge_that_passes_is_asked(server: Listener) -> None:
-    assert ask_after_check(server.url).outcome == "consistent"
-
-
-def test_the_only_model_served_need_not_be_named(server: Listener) -> None:
-    assert ask_after_check(server.url, model=None).outcome == "consistent"
-
-
 @pytest.mark.parametrize(
     ("support", "reply"),
     [("follow", '{"verdict": "consistent"}'), ("refuse", "consistent"), ("ignore", "consistent")],
@@ -78,31 +70,10 @@ def test_one_server_that_is_down_fails_the_check_of_all(server: Listener) -> Non
     assert gone.url in complaint(server.url, gone.url)
 
 
-def test_another_model_is_answered_with_those_that_are_served(server: Listener) -> None:
-    assert complaint(server.url, model="arbiter-rulez") == (
-        f"judge at {server.url}: expected the model arbiter-rulez, got a server of arbiter-rules; "
-        "did you mean arbiter-rules?"
-    )
-
-
 def test_servers_of_different_models_are_no_judge(server: Listener) -> None:
     with rule_server(model="another") as other:
         said = complaint(server.url, other.url, model=None)
     assert said.startswith("judge: expected the same model behind every server, got another, arbiter-rules; ")
-
-
-def test_a_missing_key_is_asked_for() -> None:
-    with rule_server(key="sesame") as server:
-        said = complaint(server.url)
-    assert f"judge at {server.url}: HTTP 401: " in said
-    assert "export the right key in the variable that judge.api_key_variable names" in said
-
-
-def test_a_wrong_path_is_explained(server: Listener) -> None:
-    url = f"{server.url}/v2"
-    said = complaint(url)
-    assert f"judge at {url}: HTTP 404: " in said
-    assert "correct judge.base_urls, which usually end in /v1" in said
 
 
 def test_a_judge_that_babbles_is_quoted() -> None:

@@ -66,24 +66,6 @@ def test_another_server_takes_over_from_one_that_fails() -> None:
     assert [verdict.outcome for verdict in verdicts] == [truth(number) for number in range(6)]
 
 
-def test_another_server_takes_over_from_one_that_dies() -> None:
-    async def use(client: JudgeClient) -> list[Verdict]:
-        before = [await client.ask(make_question(number)) for number in range(2)]
-        dying.close()
-        return before + [await client.ask(make_question(number)) for number in range(2, 5)]
-
-    with rule_server() as dying, rule_server() as staying:
-        verdicts = with_client(judge_config(dying.url, staying.url, max_attempts=2), use)
-    assert [verdict.outcome for verdict in verdicts] == ["consistent"] * 5
-    assert [verdict.endpoint for verdict in verdicts[2:]] == [staying.url] * 3
-
-
-def test_servers_share_the_questions() -> None:
-    with rule_server(delay_s=0.2) as first, rule_server(delay_s=0.2) as second:
-        ask_all(judge_config(first.url, second.url), make_questions(20))
-        assert (first.num_requests, second.num_requests) == (10, 10)
-
-
 def test_a_server_that_asks_for_a_pause_is_passed_over() -> None:
     with rule_server(always("rate_limit"), retry_after_s=3600.0) as busy, rule_server() as free:
         verdicts = ask_in_turn(judge_config(busy.url, free.url, max_attempts=2), make_questions(5))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rollout.datasets.base import Data
-from rollout.datasets.lengths import fit_to_length
+from rollout.datasets.lengths import fit_test_split, fit_to_length
 from rollout.datasets.preference_pairs import build_preference_pairs
 from rollout.datasets.problems import DatasetProblems
 from rollout.types import Prompt
@@ -80,3 +80,19 @@ def test_an_index_outside_what_is_left_is_an_error(index: int, tmp_path: Path) -
     fitting = fit_to_length(data, count_tokens=_count, max_prompt_tokens=10, too_long="drop")
     with pytest.raises(IndexError, match=r"preference_pairs has entries 0\.\.1"):
         fitting.train.prompt(index)
+
+
+def test_the_test_split_alone_is_not_held_up_by_training_prompts(tmp_path: Path) -> None:
+    data = _data(tmp_path, long="What is it?")
+    test = fit_test_split(data.test, count_tokens=_count, max_prompt_tokens=5, too_long="refuse")
+    assert [test.prompt(index) for index in range(len(test))] == [data.test.prompt(index) for index in range(4)]
+
+
+def test_what_is_dropped_is_told_without_asking(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = _data(tmp_path, long="What is it?")
+    caplog.clear()
+    fit_to_length(data, count_tokens=_count, max_prompt_tokens=10, too_long="drop")
+    assert [(record.levelname, record.message.split()[1]) for record in caplog.records] == [
+        ("WARNING", "split=train"),
+        ("WARNING", "split=cold_start"),
+    ]

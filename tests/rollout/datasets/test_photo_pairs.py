@@ -55,6 +55,15 @@ def shown() -> list[Demonstration]:
     return [cold_start.demonstration(index) for index in range(NUM_SHOWN)]
 
 
+def test_the_reference_answer_chooses_and_describes_the_right_one() -> None:
+    for prompt in _trained(_data()):
+        (reference,) = prompt.reference_answers
+        right, wrong = _right_and_wrong(prompt.preference)
+        assert shown_choice(reference) == prompt.preference.better
+        assert describe(right) in reference
+        assert describe(wrong) not in reference
+
+
 def test_two_builds_give_the_same_questions() -> None:
     assert _trained(_data()) == _trained(_data())
     assert _tested(_data()) == _tested(_data())

@@ -194,6 +194,16 @@ def test_right_traces_are_the_cold_start(tmp_path: Path) -> None:
     assert [one.target for one in shown] == [TRACES[0]["trace"], TRACES[1]["trace"], TRACES[3]["trace"]]
 
 
+def test_right_traces_are_reference_answers_of_rows_asked_as_in_the_file(tmp_path: Path) -> None:
+    train = build_preference_pairs(make_config(tmp_path, traces=write_traces(tmp_path, *TRACES), order="both")).train
+    prompts = [train.prompt(index) for index in range(len(train))]
+    assert {prompt.prompt_id[-3:]: prompt.reference_answers for prompt in prompts if prompt.reference_answers} == {
+        "a/1": (TRACES[0]["trace"],),
+        "b/2": (TRACES[1]["trace"],),
+        "d/1": (TRACES[3]["trace"],),
+    }
+
+
 @pytest.mark.parametrize(("difficulty", "names"), [("all", "abcd"), ("hard", "bc")])
 def test_hard_rows_are_those_not_right_at_once(difficulty: str, names: str, tmp_path: Path) -> None:
     train = build_preference_pairs(
