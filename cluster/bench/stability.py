@@ -141,7 +141,7 @@ def draw(curves: Mapping[str, Sequence[Mapping[int, float]]], path: Path) -> Non
         axes.set_title(name.replace(" without", "\nwithout"), fontsize=9)
         axes.set(xlabel="RL step", ylim=(0.4, 1.0))
     panels[0].set_ylabel("held-out accuracy")
-    panels[-1].legend(loc="lower right", frameon=False, fontsize=8)
+    panels[-1].legend(loc="upper right", frameon=False, fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     (path.parent / "stability.json").write_text(json.dumps(curves, indent=2))
