@@ -103,6 +103,11 @@ def _a_charged_reward_is_not_scaled(config: AlgorithmConfig) -> Iterator[str]:
         )
     if config.kind == "gdpo":
         yield f"algorithm=gdpo normalises reward terms, and algorithm.kl.placement=reward is none of them; {instead}"
+    if config.kind == "positive_grpo":
+        yield (
+            "algorithm=positive_grpo divides by the group's deviation and tells success by the reward, both of which "
+            f"algorithm.kl.placement=reward would blur; {instead}"
+        )
 
 
 _DISTANCES = ("k3", "total_variation")

@@ -145,6 +145,15 @@ class RlooConfig(ClippedConfig):
     kind: Literal["rloo"]
 
 
+class PositiveGrpoConfig(ClippedConfig):
+    """Refine-IQA's: GRPO scaled by the deviation, with 0 for what is negative where a group has a success, and less for
+    all where it has none (arXiv 2508.03763, code)."""
+
+    kind: Literal["positive_grpo"]
+    success_reward: float
+    """Total reward from which a completion is a success; 2 is right format plus right answer at weights 1."""
+
+
 class StableReinforceConfig(ClippedConfig, WhitenedConfig):
     """StableReinforce: pre-clip, and returns normalised over the batch and filtered (arXiv 2505.02835)."""
 
@@ -220,6 +229,7 @@ AlgorithmConfig = Annotated[
     | GdpoConfig
     | GrpoConfig
     | GspoConfig
+    | PositiveGrpoConfig
     | ReinforcePpBaselineConfig
     | ReinforcePpConfig
     | RlooConfig

@@ -26,7 +26,7 @@ class BenchmarkConfig(Section):
     prompt: PairWording
     """Wording of the question."""
     video: VideoConfig
-    """How much of a video is shown."""
+    """How much of a video is shown; ``arbiter score`` and ``arbiter compare`` read it too."""
 
 
 class RankConfig(Section):

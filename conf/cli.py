@@ -6,7 +6,7 @@
 """
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -15,7 +15,8 @@ from conf.errors import ConfigError, did_you_mean
 from conf.groups import group_choices
 
 Command = Literal[
-    "train", "create-model", "submit", "evaluate", "benchmark", "compare-judges", "rank", "reward-server",
+    "train", "create-model", "submit", "evaluate", "score", "compare", "benchmark", "compare-judges", "rank",
+    "reward-server",
     "collect-traces", "explain", "data",
 ]  # fmt: skip
 
@@ -24,17 +25,21 @@ _MEANINGS: dict[Command, str] = {
     "create-model": "make a tiny Qwen2.5-VL with tokenizer and processor: create-model FOLDER",
     "submit": "send the job to a running Ray cluster and follow its log",
     "evaluate": "answer the test prompts with a finished model",
+    "score": "score pictures and videos: score PATH ... model.path=FOLDER (docs/scoring.md)",
+    "compare": "compare two pictures: compare FILE FILE; or two answers: compare FILE QUESTION ANSWER ANSWER",
     "benchmark": "judge a reward benchmark: benchmark NAME FILE (docs/benchmarks-judges.md)",
     "compare-judges": "where two benchmark results agree: compare-judges FOLDER FOLDER",
     "rank": "rank several answers to each question: rank FILE (docs/benchmarks-judges.md)",
     "reward-server": "serve this run's rewards to other trainers over HTTP",
-    "collect-traces": "ask a teacher for reasoning about training pairs: collect-traces FILE",
+    "collect-traces": "ask a teacher for reasoning about training pictures or pairs: collect-traces FILE",
     "explain": "type, bounds, value and meaning of a knob or section: explain [KEY ...]",
-    "data": "read and check the data set, and describe it",
+    "data": "check and describe the data set; convert, split, combine, validate, health: data --help",
 }
 _TAKES_WORDS: tuple[Command, ...] = (
-    "create-model", "evaluate", "benchmark", "compare-judges", "rank", "collect-traces", "explain",
+    "create-model", "evaluate", "score", "compare", "benchmark", "compare-judges", "rank", "collect-traces", "explain",
 )  # fmt: skip
+DATA_TOOLS = ("convert", "split", "combine", "validate", "health")
+"""Commands below ``data`` that read their own arguments."""
 # Hydra's switches that answer something instead of running a job, and whether a value follows.
 _HYDRA_SWITCHES = {
     "--cfg": True,
@@ -50,9 +55,12 @@ _HYDRA_SWITCHES = {
     "--version": False,
 }
 _INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-_OWN_SWITCHES = ("--help", "-h", "--multirun", "-m", "--address", "--host", "--port")
-_BELONGS_TO: dict[str, Command] = {"--address": "submit", "--host": "reward-server", "--port": "reward-server"}
-"""Switches that take a value, and the only command each means something to."""
+_OWN_SWITCHES = ("--help", "-h", "--multirun", "-m", "--dry-run", "--address", "--host", "--port")
+_TAKE_A_VALUE = ("--address", "--host", "--port")
+_BELONGS_TO: dict[str, Command] = {
+    "--dry-run": "train", "--address": "submit", "--host": "reward-server", "--port": "reward-server",
+}  # fmt: skip
+"""The only command a switch means something to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,9 +71,11 @@ class CommandLine:
     overrides: tuple[str, ...]
     """Hydra overrides in the order given."""
     words: tuple[str, ...]
-    """Arguments that are no overrides, such as the key to explain."""
+    """Arguments that are no overrides, such as the key to explain; all of them for a tool of ``data``."""
     wants_help: bool
     is_multirun: bool
+    is_dry_run: bool
+    """Print what a run would do instead of running it."""
     hydra_switches: tuple[str, ...]
     """Given to Hydra as they are when there are any; no job is run then."""
     address: str | None
@@ -82,6 +92,8 @@ def parse_command_line(arguments: Sequence[str]) -> CommandLine:
     Raises:
         ConfigError: An unknown command or switch, or a switch without its value.
     """
+    if arguments[:1] == ["data"] and set(arguments[1:2]) & {*DATA_TOOLS, "--help", "-h"}:
+        return _command_line("data", words=arguments[1:], overrides=(), hydra_switches=(), own={})
     rest = iter(arguments)
     overrides: list[str] = []
     words: list[str] = []
@@ -106,17 +118,7 @@ def parse_command_line(arguments: Sequence[str]) -> CommandLine:
     stray = [name for name in own if _BELONGS_TO.get(name, command) != command]
     if stray:
         raise ConfigError([f"{name}: belongs to the command {_BELONGS_TO[name]}, got {command}" for name in stray])
-    return CommandLine(
-        command=command,
-        overrides=tuple(overrides),
-        words=tuple(words),
-        wants_help=bool(own.keys() & {"--help", "-h"}),
-        is_multirun=bool(own.keys() & {"--multirun", "-m"}),
-        hydra_switches=tuple(switches),
-        address=own.get("--address"),
-        host=own.get("--host"),
-        port=own.get("--port"),
-    )
+    return _command_line(command, words=words, overrides=overrides, hydra_switches=switches, own=own)
 
 
 def usage() -> str:
@@ -138,13 +140,38 @@ def without_command(line: str) -> str:
     return " ".join(words)
 
 
+def _command_line(
+    command: Command,
+    *,
+    words: Sequence[str],
+    overrides: Sequence[str],
+    hydra_switches: Sequence[str],
+    own: Mapping[str, str],
+) -> CommandLine:
+    return CommandLine(
+        command=command,
+        overrides=tuple(overrides),
+        words=tuple(words),
+        wants_help=bool(own.keys() & {"--help", "-h"}),
+        is_multirun=bool(own.keys() & {"--multirun", "-m"}),
+        is_dry_run="--dry-run" in own,
+        hydra_switches=tuple(hydra_switches),
+        address=own.get("--address"),
+        host=own.get("--host"),
+        port=own.get("--port"),
+    )
+
+
 def _command(words: list[str], *, asks_hydra: bool) -> Command:
     """Take the command off the front of ``words``."""
     for name in _MEANINGS:
         if words and words[0] == name:
             del words[0]
+            if name == "data" and words[:1] == ["show"]:
+                del words[0]
             if words and name not in _TAKES_WORDS:
-                raise ConfigError([f"{words[0]}: {name} takes KEY=VALUE and GROUP=CHOICE only"])
+                near = did_you_mean(words[0], DATA_TOOLS) if name == "data" else ""
+                raise ConfigError([f"{words[0]}: {name} takes KEY=VALUE and GROUP=CHOICE only{near}"])
             return name
     if words and not asks_hydra:
         raise ConfigError([f"{words[0]}: neither a command nor KEY=VALUE{did_you_mean(words[0], _MEANINGS)}"])
@@ -158,7 +185,7 @@ def _with_value(argument: str, *, name: str, has_value: bool, rest: Iterator[str
 
 
 def _value_of(name: str, rest: Iterator[str]) -> str:
-    if name in _OWN_SWITCHES and name not in _BELONGS_TO:
+    if name in _OWN_SWITCHES and name not in _TAKE_A_VALUE:
         return ""
     value = next(rest, None)
     if value is None:
@@ -183,6 +210,7 @@ switches
   --multirun, -m  one run per combination of values: run.seed=0,1,2
   --info TOPIC    what Hydra knows: all, config, defaults, defaults-tree, plugins, searchpath
   -sc install=bash   print the shell code for tab completion: eval "$(arbiter -sc install=bash)"
+  --dry-run       (train) print pictures, rollouts, steps, epochs and memory, and stop
   --address URL   (submit) the Ray dashboard, such as http://127.0.0.1:8265
   --host, --port  (reward-server) where to listen, by default on 127.0.0.1:20240
   --help, -h      this text; arbiter explain lists every knob with type, bounds, value and meaning
@@ -191,7 +219,10 @@ examples
   arbiter train recipe=demo                                the whole story on a machine without GPU
   arbiter recipe=demo rollout.num_completions=4 --cfg job  look before running
   arbiter recipe=smoke run.seed=0,1,2 --multirun           three short runs, one after the other
+  arbiter recipe=rl2r_kadid ... --dry-run                  what it would take
+  arbiter data convert mos.txt labels.jsonl --from kadid --to plain --range 1,4.93 --scale 1,5
   arbiter explain algorithm.clip_low                       what a knob means
+  arbiter score photos/ model.path=runs/demo/model model.size=null
   arbiter benchmark vl_rewardbench data.jsonl model.path=runs/demo-pairs/model model.size=null
   arbiter submit recipe=rl2r_kadid data.image_folder=...   the same job on a Ray cluster
 """

@@ -14,6 +14,7 @@ from conf.judge import RuleServerJudgeConfig
 from conf.machine import resolve_backend
 from conf.rules import asks_for_a_choice, needs_a_judge, placement_of
 from conf.schema import RunConfig, SupervisedConfig
+from conf.tasks import tasks_of
 
 _NOT_PART_OF_THE_RESULT = (
     "run.name",
@@ -45,6 +46,7 @@ _NOT_PART_OF_THE_RESULT = (
     "evaluation",
     "benchmark",
     "rank",
+    "score",
     "journal",
     "cluster",
 )
@@ -82,10 +84,17 @@ def _named_files(config: RunConfig) -> Iterator[tuple[str, Path]]:
         if term.kind == "custom":
             yield f"rewards.terms.{name}.path", Path(term.path.rpartition(":")[0])
     if isinstance(config.data, OpinionScoreConfig | PreferencePairsConfig):
-        yield "data.train_labels", Path(config.data.train_labels)
-        yield "data.test_labels", Path(config.data.test_labels)
+        yield from _each("data.train_labels", config.data.train_labels)
+        yield from _each("data.test_labels", config.data.test_labels)
     if isinstance(config.data, PreferencePairsConfig) and config.data.traces is not None:
         yield "data.traces", Path(config.data.traces)
+    if config.cold_start.file is not None:
+        yield "cold_start.file", Path(config.cold_start.file)
+
+
+def _each(key: str, files: str | list[str]) -> Iterator[tuple[str, Path]]:
+    names = [files] if isinstance(files, str) else files
+    yield from ((f"{key}.{number}", Path(name)) for number, name in enumerate(names))
 
 
 def _content_digest(path: Path) -> str | None:
@@ -110,8 +119,13 @@ def ineffective_options(config: RunConfig) -> dict[str, str]:
     asked_of_pairs = leaf_values(config.model_dump(include={"benchmark"}))
     reasons |= dict.fromkeys(asked_of_pairs, "only `arbiter benchmark` and `arbiter rank` read it")
     reasons |= IDLE_IN_RANK | IDLE_IN_BENCHMARK
-    if asks_for_a_choice(config):
-        why = f"data.kind={config.data.kind} asks for a choice, which has no score"
+    why = "only `arbiter score` and `arbiter compare` read it"
+    reasons |= {key: why for key in leaf_values(config.model_dump()) if key.startswith("score.")}
+    why = "only `arbiter collect-traces` reads it"
+    reasons |= {key: why for key in leaf_values(config.model_dump()) if key.startswith("critiques.")}
+    tasks = tasks_of(config.data)
+    if "score" not in tasks:
+        why = f"data.kind={config.data.kind} asks for a {' and a '.join(sorted(tasks))}, which has no score"
         reasons |= {"evaluation.out_of_range": why, "evaluation.min_spread": why}
     reasons |= ineffective_judge_settings(config)
     if config.loop.num_steps == 0:
@@ -156,6 +170,7 @@ _RL_ONLY = (
     "algorithm.",
     "learner.learning_rate",
     "learner.warmup_steps",
+    "learner.decay_steps",
     "parity.every",
     "journal.samples_per_step",
 )
@@ -187,7 +202,7 @@ def _idle_phase(section: str, phase: SupervisedConfig) -> dict[str, str]:
     if phase.num_steps:
         return {}
     why = f"{section}.num_steps=0 skips the phase"
-    return {f"{section}.{name}": why for name in SupervisedConfig.model_fields if name != "num_steps"}
+    return {f"{section}.{name}": why for name in type(phase).model_fields if name != "num_steps"}
 
 
 def leaf_values(tree: Mapping[str, Any], *, prefix: str = "") -> dict[str, object]:

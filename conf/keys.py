@@ -16,6 +16,8 @@ from conf.base import Section
 from conf.schema import RunConfig
 
 ANY_NAME = "<name>"
+_SAME_OPTIONS = {f"data.parts.{ANY_NAME}": "data"}
+"""Keys under which the options of another key stand once more; they are listed there alone."""
 _BOUND_WORDS: dict[type, str] = {
     annotated_types.Ge: ">=",
     annotated_types.Gt: ">",
@@ -57,7 +59,7 @@ def expected_of(knobs: Sequence[Knob]) -> str:
     texts = list(dict.fromkeys(knob.expected for knob in knobs))
     if all(text.startswith("one of ") for text in texts):
         return "one of " + ", ".join(text.removeprefix("one of ") for text in texts)
-    return " or ".join(texts)
+    return " or ".join(dict.fromkeys(part for text in texts for part in text.split(" or ")))
 
 
 def all_knobs() -> tuple[Knob, ...]:
@@ -72,7 +74,7 @@ def section_meanings() -> dict[str, str]:
 
 def find_knobs(key: str) -> list[Knob]:
     """Knobs a concrete key may mean: several when two choices share an option's name, none when unknown."""
-    parts = key.split(".")
+    parts = _listed(key.split("."))
     return [knob for knob in all_knobs() if _matches(knob.key.split("."), parts)]
 
 
@@ -105,16 +107,30 @@ def type_words(annotation: object) -> str:
         return "one of " + ", ".join(str(a) for a in arguments)
     if origin in (Union, types.UnionType):
         return " or ".join(type_words(a) for a in arguments)
-    if origin is tuple and arguments[-1] is Ellipsis:
-        return f"list, each {type_words(arguments[0])}"
-    if origin is tuple:
-        return f"list of {len(arguments)}, each {type_words(arguments[0])}"
+    if origin in (dict, list, tuple):
+        return _collection_words(origin, arguments)
     return _TYPE_WORDS.get(annotation, str(annotation))
+
+
+def _collection_words(origin: object, arguments: tuple[object, ...]) -> str:
+    if origin is dict:
+        return f"{type_words(arguments[1])} by name"
+    has_any_length = origin is list or arguments[-1] is Ellipsis
+    return f"list{'' if has_any_length else f' of {len(arguments)}'}, each {type_words(arguments[0])}"
 
 
 def bounds_words(constraints: Iterable[object]) -> str:
     """Constraints of a field as text, such as ">= 1 and <= 8"; those without words are left out."""
     return " and ".join(filter(None, map(_bound, constraints)))
+
+
+def _listed(parts: list[str]) -> list[str]:
+    """The key under which an option is listed."""
+    for key, other in _SAME_OPTIONS.items():
+        depth = len(key.split("."))
+        if len(parts) > depth and _matches(key.split("."), parts[:depth]):
+            return [*other.split("."), *parts[depth:]]
+    return parts
 
 
 def _matches(pattern: list[str], parts: list[str]) -> bool:
@@ -130,7 +146,9 @@ def _section_knobs(section: type[Section], *, prefix: str, choice: str | None) -
         value = _dict_value(info.annotation)
         if value is not None:
             key, members = f"{key}.{ANY_NAME}", _members(value)
-        if not members:
+        if key in _SAME_OPTIONS:
+            yield replace(_leaf(info, key=key, choice=choice), kind=f"the options of {_SAME_OPTIONS[key]}", bounds="")
+        elif not members:
             yield _leaf(info, key=key, choice=choice)
         elif len(members) == 1:
             yield from _section_knobs(members[0], prefix=f"{key}.", choice=choice)

@@ -8,6 +8,8 @@ from conf.base import Section
 
 Placement = Literal["split", "colocated", "one_gpu", "no_gpu"]
 Backend = Literal["gloo", "nccl", "ipc"]
+ModelPart = Literal["vision", "projector", "language"]
+"""The vision tower, what joins it to the language model, and the language model."""
 
 
 class ModelConfig(Section):
@@ -23,6 +25,9 @@ class ModelConfig(Section):
     """Smaller pictures are enlarged to this many pixels."""
     max_pixels: int = Field(ge=28 * 28)
     """Larger pictures are reduced to this many pixels."""
+    add_vision_id: bool
+    """Write "Picture 1: " or "Video 1: " before each in the chat, as VisualQuality-R1's inference does and its training
+    does not."""
 
     @model_validator(mode="after")
     def _one_source_of_weights(self) -> Self:

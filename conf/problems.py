@@ -1,12 +1,13 @@
 """What is wrong with a configuration, one readable line per problem."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from pydantic import ValidationError
 
 from conf.errors import did_you_mean
-from conf.keys import ANY_NAME, all_knobs, expected_of, find_knobs, key_of_location
+from conf.groups import group_choices
+from conf.keys import ANY_NAME, Knob, all_knobs, expected_of, find_knobs, key_of_location
 
 
 def validation_problems(error: ValidationError) -> list[str]:
@@ -19,19 +20,29 @@ def unknown_key(key: str, *, known: Sequence[str]) -> str:
     knobs = find_knobs(key)
     if any(ANY_NAME in knob.key for knob in knobs):
         return _unknown_name(key, pattern=knobs[0].key, known=known)
-    choices = sorted({knob.choice for knob in knobs if knob.choice})
-    if choices:
-        return f"{key}: this run has no such option; it belongs to {' or '.join(choices)}"
+    if any(knob.choice for knob in knobs):
+        return _of_another_choice(key, knobs)
+    section = key.partition(".")[0]
+    if knobs and section in group_choices():
+        names = ", ".join(group_choices()[section])
+        return f"{key}: this run has no section {section}; choose one of {section}={names}"
     return f"{key}: unknown key{did_you_mean(key, known)}"
 
 
-def missing_value(key: str) -> str:
-    """The problem line of a key that must be given and is not."""
+def missing_value(key: str, *, tags: Container[object] = ()) -> str:
+    """The problem line of a key that must be given and is not; ``tags`` are the choices made above it, if known."""
     knobs = find_knobs(key)
+    # Several choices may have an option of that name and mean different things by it.
+    knobs = [knob for knob in knobs if any(kind in tags for kind in _kinds(knob))] or knobs
     if not knobs:
         return f"{key}: must be given"
     meaning = f": {knobs[0].meaning}" if knobs[0].meaning else ""
     return f"{key}: must be given, {expected_of(knobs)}{meaning}"
+
+
+def _kinds(knob: Knob) -> list[str]:
+    """The choices that have the knob, out of ``"rewards.terms.<name>.kind=format, ranking"``."""
+    return (knob.choice or "").rpartition("=")[2].split(", ")
 
 
 def _unknown_name(key: str, *, pattern: str, known: Sequence[str]) -> str:
@@ -48,15 +59,29 @@ def _lines(finding: Mapping[str, object]) -> list[str]:
     key = key_of_location(location)
     match finding["type"]:
         case "extra_forbidden":
-            return [unknown_key(key, known=[knob.key for knob in all_knobs()])]
-        case "missing" | "union_tag_not_found":
-            return [missing_value(key if finding["type"] == "missing" else f"{key}.kind")]
+            return [_forbidden(key)]
+        case "missing":
+            return [missing_value(key, tags=location)]
+        case "union_tag_not_found":
+            return [missing_value(f"{key}.kind")]
         case "union_tag_invalid":
             return [_bad_tag(key, finding)]
         case "value_error":
             text = str(finding["msg"]).removeprefix("Value error, ")
             return [f"{key}: {line}" if key else line for line in text.splitlines()]
     return [_bad_value(key, finding)]
+
+
+def _forbidden(key: str) -> str:
+    knobs = find_knobs(key)
+    if any(knob.choice for knob in knobs):
+        return _of_another_choice(key, knobs)
+    return unknown_key(key, known=[knob.key for knob in all_knobs()])
+
+
+def _of_another_choice(key: str, knobs: Sequence[Knob]) -> str:
+    choices = sorted({knob.choice for knob in knobs if knob.choice})
+    return f"{key}: this run has no such option; it belongs to {' or '.join(choices)}"
 
 
 def _bad_tag(key: str, finding: Mapping[str, object]) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from conf.base import Section
+from conf.data import Wording
 
 StrengthModel = Literal["bradley_terry", "davidson", "thurstone"]
 """How verdicts on pairs become strengths (``rewards.comparisons.strengths``)."""
@@ -21,32 +22,91 @@ class FormatTermConfig(TermConfig):
     """1 for a completion in the answer format of ``data.prompt``, else 0."""
 
     kind: Literal["format"]
-    mode: Literal["strict", "tolerant", "number", "choice", "r1_reward", "answer"]
+    mode: Literal["strict", "tolerant", "number", "choice", "r1_reward", "answer", "score_line", "refine_iqa"]
     """One think block, then one answer block: strict: the published regular expression of VisualQuality-R1; tolerant:
     outer white space allowed, no stray or repeated tags; number: tolerant, and the answer must be a number; choice:
     tolerant, and the answer must be 1 or 2; r1_reward: the published expression of R1-Reward, nothing between the
-    blocks. For a ``data.prompt`` without thinking: answer: one answer block with a number, and nothing else."""
+    blocks; score_line: tolerant, something thought, and the answer is "Score: " and a number of two decimals;
+    refine_iqa: the published expression of Refine-IQA, anywhere in the text. For a ``data.prompt`` without thinking:
+    answer: one answer block with a number, and nothing else."""
 
 
 class OpinionTermConfig(TermConfig):
     """How near the score is to the mean opinion score: ``exp(-0.5 (error / sigma)^2)``."""
 
     kind: Literal["opinion"]
+    form: Literal["released", "paper"]
+    """released: as Aes-R1's code does, plus 1e-5, rounded to four decimals, and with the scores it reads (those of
+    ``scores=released``); paper: neither, and the parser's scores."""
     sigma_fraction: float = Field(gt=0, le=1)
     """Sigma as a share of the declared scale's range."""
+
+
+class ThresholdTermConfig(TermConfig):
+    """Is the score near enough to the mean opinion score? 1, 1/2 or 0."""
+
+    kind: Literal["threshold"]
+    full_fraction: float = Field(gt=0, le=1)
+    """Largest error that earns 1, as a share of the declared scale's range; an error of exactly this size does."""
+    half_fraction: float | None = Field(gt=0, le=1)
+    """Largest error that earns 1/2, likewise; null: nothing earns 1/2."""
+
+    @model_validator(mode="after")
+    def _half_lies_beyond_full(self) -> Self:
+        if self.half_fraction is not None and self.half_fraction <= self.full_fraction:
+            raise ValueError(
+                f"half_fraction={self.half_fraction} must be above full_fraction={self.full_fraction}; "
+                "null pays nothing beyond full_fraction"
+            )
+        return self
+
+
+class ScoreLineTermConfig(TermConfig):
+    """Refine-IQA's answer reward: 1 for ``Score: d.dd`` near enough to the mean opinion score, else 0."""
+
+    kind: Literal["score_line"]
+    mode: Literal["strict", "released"]
+    """strict: the whole completion is thinking and one such answer on the scale, and everything else has a name that is
+    counted; released: the published expression at the start of the completion, the last answer counting."""
+    full_fraction: float = Field(gt=0, le=1)
+    """Largest error that earns 1, as a share of the declared scale's range; an error of exactly this size does."""
+
+
+class ProbabilityDifferenceTermConfig(TermConfig):
+    """Refine-IQA's reward for thinking: by how much it makes the true score likelier, in 0..1 (arXiv 2508.03763)."""
+
+    kind: Literal["probability_difference"]
+    digits: Literal["tenths", "weighted"]
+    """Whose probabilities. tenths: that digit's alone, as the released code has it; weighted: all three digits', a
+    digit counting twice as much as the one after it."""
+    no_thinking_prompt: Wording
+    """The question that the true score is compared under: the same picture, no thinking."""
 
 
 class RankingTermConfig(TermConfig):
     """RL2R: does the score rank the picture rightly among the others of the step (arXiv 2505.14460)?"""
 
     kind: Literal["ranking"]
-    form: Literal["released", "paper"]
-    """released: 1e-6 inside both fidelity roots; paper: none."""
+    comparison: Literal["mean", "probability_average", "fixed_variance"]
+    """How likely a score is to beat another picture. mean: by its distance to the other's mean score, over both
+    spreads (equation 1); probability_average: averaged over the other's scores one by one (equation 7);
+    fixed_variance: the same with all variances 1, in units of the scores (Thurstone's case V)."""
+    form: Literal["released", "rounded", "paper"]
+    """released: 1e-6 inside both fidelity roots, as VisualQuality-R1's code has it; rounded: the same to four decimals,
+    as Aes-R1's does; paper: none."""
     ties: Literal["half", "one"]
-    """Label of two pictures with equal opinion scores."""
-    out_of_range: Literal["keep", "drop"]
-    """keep: a score outside the declared scale is compared like any other (published); drop: it counts as unparsed, so
-    that one absurd number does not decide a picture's mean."""
+    """Label of two pictures with equal opinion scores: half (VisualQuality-R1), or one for both (Aes-R1), which pays
+    either of them for being above the other."""
+    partners: Literal["same_source", "any_source"]
+    """Which pictures a picture is compared with: those of its own data set, or all."""
+    chunk_size: int | None = Field(ge=2)
+    """Compare only within runs of this many pictures, in the order of the step's prompts; published runs compare the 8
+    of each device. null: the whole step."""
+    scores: Literal["all", "in_range", "released"]
+    """Which scores are compared. all: what the parser reads, outside the scale too (published); in_range: those outside
+    count as unparsed, so that one absurd number does not decide a picture's mean; released: as both papers'
+    code reads them, the first number of the last answer block or else of the whole text, and an integer drawn from 1
+    to 5 where there is none."""
 
 
 class ChoiceTermConfig(TermConfig):
@@ -56,6 +116,14 @@ class ChoiceTermConfig(TermConfig):
     mode: Literal["strict", "lenient"]
     """strict: one answer block that holds 1 or 2; lenient: what the released grader of R1-Reward accepts, "1 or 2" and
     untagged prose included."""
+
+
+class PerceptionTermConfig(TermConfig):
+    """How much of an answer about a picture's defect is right, in 0..1: type, severity, region, or area by overlap."""
+
+    kind: Literal["perception"]
+    severity: Literal["graded", "exact"]
+    """Worth of a severity 0, 1, 2 and more steps off: graded: 1, 0.6, 0.2 and 0; exact: 1 and 0."""
 
 
 class ConsistencyTermConfig(TermConfig):
@@ -119,7 +187,11 @@ TermUnion = Annotated[
     FormatTermConfig
     | OpinionTermConfig
     | RankingTermConfig
+    | ThresholdTermConfig
+    | ScoreLineTermConfig
     | ChoiceTermConfig
+    | PerceptionTermConfig
+    | ProbabilityDifferenceTermConfig
     | ConsistencyTermConfig
     | ComparisonTermConfig
     | OverlongTermConfig
@@ -148,7 +220,22 @@ class R1RewardRuleConfig(Section):
     answers. Other terms: as for weighted_sum, where neutral stands for completion."""
 
 
-RuleUnion = Annotated[WeightedSumConfig | R1RewardRuleConfig, Field(discriminator="kind")]
+class RefineIqaRuleConfig(Section):
+    """Refine-IQA's total: the weighted sum, where the term named probability_difference counts only for completions on
+    which the terms named format and answer are both 1 (arXiv 2508.03763)."""
+
+    kind: Literal["refine_iqa"]
+    abstention: Literal["completion", "group"]
+    """As for weighted_sum; the probability difference does not matter where it does not count."""
+
+
+RuleUnion = Annotated[WeightedSumConfig | R1RewardRuleConfig | RefineIqaRuleConfig, Field(discriminator="kind")]
+
+_FACTORS = {
+    "r1_reward": frozenset({"choice", "consistency"}),
+    "refine_iqa": frozenset({"format", "answer", "probability_difference"}),
+}
+"""Names of the terms a rule multiplies."""
 
 
 class RewardsConfig(Section):
@@ -161,11 +248,12 @@ class RewardsConfig(Section):
 
     @model_validator(mode="after")
     def _the_rule_finds_its_factors(self) -> Self:
-        missing = {"choice", "consistency"} - set(self.terms)
-        if self.rule.kind == "r1_reward" and missing:
+        factors = _FACTORS.get(self.rule.kind, frozenset())
+        if factors - set(self.terms):
+            *others, last = sorted(factors)
             raise ValueError(
-                f"rule.kind=r1_reward multiplies the terms named choice and consistency, but terms holds "
-                f"{', '.join(sorted(self.terms))}; add the missing one or use rule.kind=weighted_sum"
+                f"rule.kind={self.rule.kind} multiplies the terms named {', '.join(others)} and {last}, but terms "
+                f"holds {', '.join(sorted(self.terms))}; add the missing one or use rule.kind=weighted_sum"
             )
         return self
 

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal
 
 from conf.algorithm_rules import algorithm_disagreements, compares_within_groups
-from conf.data import WORDINGS_WITHOUT_THINKING, PhotoPairsConfig, PreferencePairsConfig
+from conf.data import PhotoPairsConfig, PreferencePairsConfig
+from conf.data_rules import data_disagreements
 from conf.machine import Placement, resolve_backend, resolve_placement
+from conf.tasks import Task, tasks_of
 
 if TYPE_CHECKING:
     from conf.schema import RunConfig
@@ -30,9 +32,15 @@ def placement_of(config: RunConfig) -> Placement:
     )
 
 
+def task_of(config: RunConfig) -> Task | None:
+    """The one thing the data asks for; None where a run mixes tasks."""
+    tasks = tasks_of(config.data)
+    return next(iter(tasks)) if len(tasks) == 1 else None
+
+
 def asks_for_a_choice(config: RunConfig) -> bool:
-    """Whether the data set asks which of two answers is better, rather than for a score."""
-    return isinstance(config.data, PhotoPairsConfig | PreferencePairsConfig)
+    """Whether all the data asks is which of two answers is better."""
+    return task_of(config) == "choice"
 
 
 def needs_a_judge(config: RunConfig) -> bool:
@@ -85,6 +93,26 @@ def _ranking_needs_partners(config: RunConfig) -> Iterator[str]:
         )
 
 
+def _chunks_of_pictures_divide_the_step(config: RunConfig) -> Iterator[str]:
+    num_prompts = config.rollout.prompts_per_step
+    for name, term in config.rewards.terms.items():
+        size = term.chunk_size if term.kind == "ranking" else None
+        if config.loop.num_steps and size is not None and num_prompts % size:
+            yield (
+                f"rewards.terms.{name}.chunk_size={size} must divide rollout.prompts_per_step={num_prompts}, "
+                "so that every picture has as many to be compared with; null compares the whole step"
+            )
+
+
+def _the_learning_rate_lasts(config: RunConfig) -> Iterator[str]:
+    num_steps, decay_steps = config.loop.num_steps, config.learner.decay_steps
+    if decay_steps is not None and num_steps and decay_steps < max(num_steps, config.learner.warmup_steps + 1):
+        yield (
+            f"learner.decay_steps={decay_steps} ends learning before loop.num_steps={num_steps} does, or before "
+            f"learner.warmup_steps={config.learner.warmup_steps}; raise it, or use null for a constant learning rate"
+        )
+
+
 def _training_samples_from_the_trainers_distribution(config: RunConfig) -> Iterator[str]:
     sampling = config.rollout.sampling
     if config.loop.num_steps and (sampling.temperature != 1.0 or sampling.top_p != 1.0):
@@ -126,45 +154,6 @@ def _every_term_is_weighed(config: RunConfig) -> Iterator[str]:
             yield f"rewards.terms.{name}.weight=0 has no effect; remove the term with ~rewards.terms.{name}"
 
 
-def _the_format_reward_wants_what_the_prompt_asks_for(config: RunConfig) -> Iterator[str]:
-    if not config.loop.num_steps or asks_for_a_choice(config):
-        return
-    asks_for_thinking = config.data.prompt not in WORDINGS_WITHOUT_THINKING
-    for name, term in config.rewards.terms.items():
-        if term.kind != "format" or (term.mode == "answer") != asks_for_thinking:
-            continue
-        key = f"rewards.terms.{name}.mode"
-        if asks_for_thinking:
-            yield (
-                f"{key}=answer refuses the think block that data.prompt={config.data.prompt} asks for; use "
-                f"{key}=number, or tolerant or strict"
-            )
-        else:
-            yield (
-                f"{key}={term.mode} wants a think block, but data.prompt={config.data.prompt} asks for the answer "
-                f"alone, which would never be rewarded; use {key}=answer"
-            )
-
-
-def _the_terms_fit_the_task(config: RunConfig) -> Iterator[str]:
-    if not config.loop.num_steps:
-        return
-    task = "choice" if asks_for_a_choice(config) else "score"
-    for name, term in config.rewards.terms.items():
-        if _TASK_OF_TERM.get(term.kind, task) != task:
-            yield (
-                f"rewards.terms.{name}.kind={term.kind} has nothing to compare an answer with: "
-                f"data.kind={config.data.kind} asks for a {task}"
-            )
-        if term.kind == "format" and _TASK_OF_MODE.get(term.mode, task) != task:
-            yield f"rewards.terms.{name}.mode={term.mode} is never met: data.kind={config.data.kind} asks for a {task}"
-        if term.kind == "overlong" and term.max_tokens != config.rollout.sampling.max_tokens:
-            yield (
-                f"rewards.terms.{name}.max_tokens={term.max_tokens} must be rollout.sampling.max_tokens="
-                f"{config.rollout.sampling.max_tokens}, where completions are cut"
-            )
-
-
 def _references_come_from_somewhere(config: RunConfig) -> Iterator[str]:
     for name, term in config.rewards.terms.items():
         if not config.loop.num_steps or term.kind != "comparison" or term.against != "references":
@@ -183,33 +172,6 @@ def _references_come_from_somewhere(config: RunConfig) -> Iterator[str]:
                 f"{key}=references needs reference answers, of which there are none with {where}; give the traces of a "
                 f"teacher (data=preference_pairs, data.traces), or use {key}=group"
             )
-
-
-def _the_test_split_is_large_enough(config: RunConfig) -> Iterator[str]:
-    if config.data.kind == "photo_distortions" and config.evaluation.num_prompts > config.data.num_test:
-        yield (
-            f"evaluation.num_prompts={config.evaluation.num_prompts} is more than "
-            f"data.num_test={config.data.num_test}; lower one or raise the other"
-        )
-    if config.data.kind == "photo_pairs" and config.evaluation.num_prompts > 2 * config.data.num_test:
-        yield (
-            f"evaluation.num_prompts={config.evaluation.num_prompts} is more than both orders of "
-            f"data.num_test={config.data.num_test} pairs; lower one or raise the other"
-        )
-    if asks_for_a_choice(config) and config.evaluation.num_prompts % 2:
-        yield (
-            f"evaluation.num_prompts={config.evaluation.num_prompts} would ask the last pair in one order only; "
-            "use an even number"
-        )
-
-
-def _frames_are_not_shrunk_below_the_smallest_picture(config: RunConfig) -> Iterator[str]:
-    if isinstance(config.data, PreferencePairsConfig) and config.data.video.max_pixels < config.model.min_pixels:
-        yield (
-            f"data.video.max_pixels={config.data.video.max_pixels} is below "
-            f"model.min_pixels={config.model.min_pixels}, which every frame is enlarged to; "
-            "raise the one or lower the other"
-        )
 
 
 def _placement_matches_the_machines(config: RunConfig) -> Iterator[str]:
@@ -268,25 +230,19 @@ def _overlap_needs_engines_of_their_own(config: RunConfig) -> Iterator[str]:
         )
 
 
-_TASK_OF_TERM = {"opinion": "score", "ranking": "score", "choice": "choice"}
-"""Terms that compare an answer with a ground truth of one kind; the others take any."""
-_TASK_OF_MODE = {"number": "score", "answer": "score", "choice": "choice"}
-"""Formats that want an answer of one kind; the others take any."""
-
 _RULES: tuple[Callable[[RunConfig], Iterator[str]], ...] = (
     _the_algorithm_agrees_with_itself,
     _a_group_relative_algorithm_needs_a_group,
     _minibatches_divide_the_step,
     _ranking_needs_partners,
+    _chunks_of_pictures_divide_the_step,
+    _the_learning_rate_lasts,
     _training_samples_from_the_trainers_distribution,
     _batches_divide,
     _answers_fit_the_model_length,
     _every_term_is_weighed,
-    _the_format_reward_wants_what_the_prompt_asks_for,
-    _the_terms_fit_the_task,
+    data_disagreements,
     _references_come_from_somewhere,
-    _the_test_split_is_large_enough,
-    _frames_are_not_shrunk_below_the_smallest_picture,
     _placement_matches_the_machines,
     _the_cpu_stack_has_no_gpu_features,
     _weights_can_travel,

@@ -13,9 +13,10 @@ from conf.base import Section
 from conf.benchmark import BenchmarkConfig, RankConfig
 from conf.data import DataConfig
 from conf.judge import JudgeConfig
-from conf.machine import ClusterConfig, ModelConfig, WeightsConfig
+from conf.machine import ClusterConfig, ModelConfig, ModelPart, WeightsConfig
 from conf.reward_terms import RewardsConfig
 from conf.rules import disagreements
+from conf.score import ScoreConfig
 
 
 class RunSection(Section):
@@ -59,6 +60,25 @@ class SupervisedConfig(Section):
     """Linear warm-up for this share of the steps; cosine decay to ``final_fraction`` follows."""
     final_fraction: float = Field(ge=0, le=1)
     """Learning rate at the last step, as a share of the peak."""
+
+
+class ColdStartConfig(SupervisedConfig):
+    """The supervised phase before RL."""
+
+    file: str | None
+    """Conversations to imitate, a .jsonl, .json or .parquet file (docs/data.md); null: the data set's own
+    demonstrations."""
+    validation_fraction: float = Field(ge=0, lt=1)
+    """Share of the file's contents that is not learned from; the loss on it is measured ten times in the phase."""
+
+    @model_validator(mode="after")
+    def _only_a_file_is_divided(self) -> Self:
+        if self.file is None and self.validation_fraction > 0:
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} divides the rows of a file; name one with file, or "
+                "set validation_fraction=0"
+            )
+        return self
 
 
 class SamplingConfig(Section):
@@ -109,7 +129,9 @@ class LearnerConfig(Section):
     learning_rate: float = Field(gt=0, le=1)
     """AdamW learning rate of the RL phase."""
     warmup_steps: int = Field(ge=0)
-    """RL steps of linear warm-up; constant afterwards."""
+    """RL steps of linear warm-up."""
+    decay_steps: int | None = Field(ge=1)
+    """RL steps after which the learning rate would be 0: it falls linearly after the warm-up. null: it stays."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
     """AdamW betas."""
     weight_decay: float = Field(ge=0)
@@ -122,6 +144,11 @@ class LearnerConfig(Section):
     """auto: bfloat16 on a GPU, float32 on CPU."""
     attention: Literal["auto", "sdpa", "eager", "flash_attention_2"]
     """auto: flash_attention_2 on a GPU, sdpa on CPU."""
+    frozen: tuple[ModelPart, ...]
+    """Parts of the model that stay as they are, in every phase."""
+    lora_rank: int | None = Field(ge=1)
+    """Learn adapters of this rank beside the linear layers that are not frozen, and nothing else (LoRA, arXiv
+    2106.09685; alpha is twice the rank). Pushed and exported models have them merged. null: learn every weight."""
 
 
 class EvaluationConfig(Section):
@@ -151,6 +178,15 @@ class ParityConfig(Section):
     """RL steps between repeated gates; 0 checks at the start of the run and of RL only."""
 
 
+class CritiquesConfig(Section):
+    """What ``arbiter collect-traces`` gathers where the data set asks for a score."""
+
+    num_per_level: int | None = Field(ge=1)
+    """Critiques of bad, fair and good pictures each; null: one for every picture."""
+    max_total_tokens: int | None = Field(ge=1)
+    """Once the teacher has read and written this many tokens, no picture is begun; null: no bound."""
+
+
 class JournalConfig(Section):
     """What is written down while the run goes on."""
 
@@ -171,8 +207,8 @@ class RunConfig(Section):
     data: DataConfig
     warm_up: SupervisedConfig
     """Teaches a model from scratch to see: dense targets that name what is wrong with a picture."""
-    cold_start: SupervisedConfig
-    """Teaches the answer format, with scores that carry no information."""
+    cold_start: ColdStartConfig
+    """Teaches the answer format, with scores that carry no information, or imitates the answers of a file."""
     rollout: RolloutConfig
     judge: JudgeConfig
     rewards: RewardsConfig
@@ -182,6 +218,9 @@ class RunConfig(Section):
     parity: ParityConfig
     evaluation: EvaluationConfig
     benchmark: BenchmarkConfig
+    critiques: CritiquesConfig
+    score: ScoreConfig | None
+    """How ``arbiter score`` asks; null in every other run."""
     rank: RankConfig
     journal: JournalConfig
     cluster: ClusterConfig

@@ -25,6 +25,7 @@ THREE_MINIBATCHES = "algorithm.num_minibatches=3"
         (["algorithm=rloo", *KL_IN_REWARD[:2]], "takes none; use algorithm.kl.estimator=k1 or k3"),
         (["algorithm=grpo", *KL_IN_REWARD], "set algorithm.scale_by_std=false, or use algorithm.kl.placement=loss"),
         (["algorithm=gdpo", *KL_IN_REWARD], "placement=reward is none of them; use algorithm.kl.placement=loss"),
+        (["algorithm=positive_grpo", *KL_IN_REWARD], "tells success by the reward, .* use algorithm.kl.placement=loss"),
         (["rollout.prompts_per_step=8", THREE_MINIBATCHES], "must divide rollout.prompts_per_step=8"),
         (["algorithm=rloo", "rollout.num_completions=1"], "nothing to compare; use rollout.num_completions=2"),
         (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.cli import parse_command_line, usage, without_command
+from conf.cli import DATA_TOOLS, parse_command_line, usage, without_command
 from conf.errors import ConfigError
 from conf.explain import describe, listing
 from conf.groups import group_choices
@@ -58,6 +58,24 @@ def test_an_address_goes_with_submit() -> None:
     assert parse_command_line(["submit", "--address", "http://h:8265"]).address == "http://h:8265"
 
 
+def test_a_dry_run_is_of_a_training_run() -> None:
+    assert parse_command_line(["recipe=demo", "--dry-run"]).is_dry_run
+    assert not parse_command_line(["recipe=demo"]).is_dry_run
+
+
+@pytest.mark.parametrize("tool", [*DATA_TOOLS, "--help", "-h"])
+def test_a_tool_of_data_gets_its_arguments_as_they_are(tool: str) -> None:
+    line = parse_command_line(["data", tool, "in.txt", "--from", "kadid", "--images", "A=b", "--help"])
+    assert (line.command, line.overrides, line.wants_help) == ("data", (), False)
+    assert line.words == (tool, "in.txt", "--from", "kadid", "--images", "A=b", "--help")
+
+
+@pytest.mark.parametrize("words", [["data"], ["data", "show"]])
+def test_data_without_a_tool_takes_a_configuration(words: list[str]) -> None:
+    line = parse_command_line([*words, "data=photo_pairs"])
+    assert (line.command, line.words, line.overrides) == ("data", (), ("data=photo_pairs",))
+
+
 @pytest.mark.parametrize(
     ("arguments", "answer"),
     [
@@ -67,6 +85,8 @@ def test_an_address_goes_with_submit() -> None:
         (["--cfg"], "--cfg: needs a value"),
         (["submit", "--address"], "--address: needs a value"),
         (["--address", "http://h:8265"], "--address: belongs to the command submit, got train"),
+        (["explain", "--dry-run"], "--dry-run: belongs to the command train, got explain"),
+        (["data", "splitt"], "splitt: data takes KEY=VALUE and GROUP=CHOICE only; did you mean split?"),
     ],
 )
 def test_a_mistake_is_one_readable_line(arguments: list[str], answer: str) -> None:
@@ -138,4 +158,6 @@ def test_a_shell_completes_choices() -> None:
     environment = {**os.environ, "COMP_LINE": "arbiter train recipe=d", "COMP_POINT": "22"}
     command = [sys.executable, "-c", code]
     answer = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert answer.stdout.split() == ["recipe=demo", "recipe=demo_pairs"]
+    assert answer.stdout.split() == [
+        f"recipe=demo{name}" for name in ("", "_pairs", "_refine_stage1", "_refine_stage2", "_videos")
+    ]

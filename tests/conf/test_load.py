@@ -18,6 +18,9 @@ OWN_KADID = KADID[1:]
 RECIPES = ", ".join(group_choices()["recipe"])
 OWN_OF_RECIPE = {
     "rl2r_kadid": OWN_KADID,
+    "rl2r_multi": OWN_KADID,
+    "rapo_15k": [*OWN_KADID, "model.path=sft"],
+    "refine_stage2": [*OWN_KADID, "loop.num_steps=10"],
     "r1_reward": [*OWN_KADID, "judge.base_urls=[http://judge:8000/v1]"],
 }
 """What only the user of a recipe knows."""
@@ -43,7 +46,7 @@ def test_the_default_is_a_tiny_model_on_a_machine_without_gpu() -> None:
 @pytest.mark.parametrize("recipe", group_choices()["recipe"])
 def test_every_recipe_is_valid(recipe: str) -> None:
     own = OWN_OF_RECIPE.get(recipe, [])
-    assert load_run_config([f"recipe={recipe}", *own]).run.name == recipe.replace("_pairs", "-pairs")
+    assert load_run_config([f"recipe={recipe}", *own]).run.name == recipe.replace("demo_", "demo-")
 
 
 @pytest.mark.parametrize(
@@ -61,6 +64,13 @@ def test_every_choice_is_valid_in_a_fitting_run(group: str, choice: str) -> None
             "cold_start.num_steps=0",
         ],
         "photo_pairs": ["rewards=choice"],
+        "photo_defects": ["rewards=refine_stage1"],
+        "refine_stage1": ["data=photo_defects"],
+        "refine_iqa": ["data.prompt=refine_iqa"],
+        "refine_iqa_released": ["data.prompt=refine_iqa"],
+        "refine_iqa_thinking": ["data.prompt=refine_iqa"],
+        "mixed": ["data=mixed"] if group == "rewards" else ["rewards=mixed"],
+        "trained": ["model.path=runs/demo/model"],
         "two_nodes8": ["learner.world_size=8", "rollout.num_engines=8"],
     }
     needs_pairs = group == "rewards" and choice in ("choice", "r1_reward", "r1_reward_released")
@@ -161,18 +171,25 @@ def test_the_effective_configuration_composes_to_itself() -> None:
         ),
         (
             "rewards.terms.format.mode=strct",
-            "rewards.terms.format.mode='strct': expected one of strict, tolerant, number, choice, r1_reward, answer; "
-            "did you mean strict?",
+            "rewards.terms.format.mode='strct': expected one of strict, tolerant, number, choice, r1_reward, answer, "
+            "score_line, refine_iqa; did you mean strict?",
         ),
         (
             "rewards.terms.format.kind=ranking",
-            "rewards.terms.format.form: must be given, one of released, paper: "
-            "released: 1e-6 inside both fidelity roots; paper: none.",
+            "rewards.terms.format.form: must be given, one of released, rounded, paper: released: 1e-6 inside both "
+            "fidelity roots, as VisualQuality-R1's code has it; rounded: the same to four decimals, as Aes-R1's does; "
+            "paper: none.",
+        ),
+        (
+            "rewards.terms.format.kind=ranking",
+            "rewards.terms.format.mode: this run has no such option; it belongs to rewards.terms.<name>.kind=choice or "
+            "rewards.terms.<name>.kind=consistency or rewards.terms.<name>.kind=format or "
+            "rewards.terms.<name>.kind=score_line",
         ),
         (
             "+rewards.terms.o.weight=1",
-            "rewards.terms.o.kind: must be given, one of format, opinion, ranking, choice, "
-            "consistency, comparison, overlong, custom, remote",
+            "rewards.terms.o.kind: must be given, one of format, opinion, ranking, threshold, score_line, choice, "
+            "perception, probability_difference, consistency, comparison, overlong, custom, remote",
         ),
         (
             "loop.num_steps=1,2",
@@ -201,9 +218,12 @@ def test_an_unreadable_override_is_quoted(override: str) -> None:
 
 def test_a_missing_value_is_named_with_its_meaning() -> None:
     assert problems("recipe=rl2r_kadid") == [
-        "data.image_folder: must be given, text: Folder the file names in the label files are joined to.",
-        "data.train_labels: must be given, text: Label file of the training split.",
-        "data.test_labels: must be given, text: Label file of the test split.",
+        "data.image_folder: must be given, text or text by name: Folder the file names in the label files are joined "
+        "to, or one for each data set that the rows name: {KADID-10K: FOLDER, ...}.",
+        "data.train_labels: must be given, text or list, each text of length >= 1: Label file of the training split, "
+        "or a list of files.",
+        "data.test_labels: must be given, text or list, each text of length >= 1: Label file of the test split, "
+        "or a list of files.",
     ]
 
 
@@ -262,6 +282,7 @@ def test_a_sweep_over_names_keeps_them() -> None:
         ("rewards.terms.format.weight=2.0", ["loop.num_steps=0"]),
         ("evaluation.sampling.top_p=0.5", []),
         ("evaluation.min_spread=0.1", ["recipe=demo_pairs"]),
+        ("evaluation.min_spread=0.1", ["recipe=refine_stage1"]),
         ("judge.cache=false", ["recipe=demo"]),
         ("judge.structured=never", ["recipe=demo_pairs"]),
         ("judge.temperature=1.0", ["recipe=demo_pairs"]),

@@ -5,6 +5,8 @@ import pytest
 from conf.errors import ConfigError
 from conf.load import load_run_config
 
+DEFECTS = ["data=photo_defects", "rewards=refine_stage1"]
+MIXED = ["data=mixed", "rewards=mixed"]
 REFERENCES = ["rewards=comparison", "rewards.terms.comparison.against=references"]
 PAIRS = ["data=preference_pairs", "data.train_labels=a.jsonl", "data.test_labels=b.jsonl"]
 GPUS = ["cluster.ray_address=auto", "cluster.gpus_per_node=8"]
@@ -22,6 +24,35 @@ GPUS = ["cluster.ray_address=auto", "cluster.gpus_per_node=8"]
         (["rewards.terms.format.mode=answer"], "refuses the think block .* use rewards.terms.format.mode=number"),
         (["data.prompt=visualquality_r1_no_thinking"], "wants a think block, .* use rewards.terms.format.mode=answer"),
         (["evaluation.num_prompts=5000"], "more than data.num_test="),
+        ([*DEFECTS, "evaluation.num_prompts=401"], "more than the 400 questions about data.num_test=40 pictures"),
+        ([*DEFECTS, "data.crop_size=252"], r"gives 63504 pixels, which the model would resize to its 784\.\.50176"),
+        (
+            [*DEFECTS, "rewards.terms.format.mode=number"],
+            "mode=number is never met: data.kind=photo_defects asks for a def",
+        ),
+        (
+            ["data=photo_defects"],
+            "kind=ranking has nothing to compare an answer with: data.kind=photo_defects asks for a",
+        ),
+        (
+            ["rewards=refine_stage1"],
+            "kind=perception has nothing to compare an answer with: data.kind=photo_distortions",
+        ),
+        (
+            [*MIXED, "rewards=choice"],
+            "no reward term is for answers to data.parts.scores, which asks for a score; add one",
+        ),
+        ([*MIXED, "evaluation.num_prompts=6"], "leaves some of the 4 parts of data.parts out; use at least 8"),
+        ([*MIXED, "algorithm=gdpo"], "the terms of a mixed run differ by task; use another algorithm"),
+        (
+            [*MIXED, "data.parts.scores.scale.maximum=9.0"],
+            r"parts must declare one scale, got scores 1\.\.9, videos 1\.\.5",
+        ),
+        ([*MIXED, "data.parts.defects.crop_size=252"], "change data.parts.defects.crop_size"),
+        (
+            [*MIXED, "~data.parts.videos", "~data.parts.pairs", "~data.parts.defects"],
+            "parts holds scores; name two or more",
+        ),
         ([*REFERENCES, *PAIRS, "data.traces=t.jsonl"], "needs data.order=as_given: .* data.order=random asks half"),
         ([*REFERENCES], "there are none with data.kind=photo_distortions; give the traces of a teacher"),
         (
@@ -54,6 +85,9 @@ def test_a_contradiction_says_what_to_change(overrides: list[str], answer: str) 
         [*GPUS, "weights.backend=nccl", "loop.max_lag=2"],
         ["cluster=one_gpu", "weights.backend=ipc"],
         ["loop.max_lag=1"],
+        DEFECTS,
+        MIXED,
+        [*MIXED, "~data.parts.videos"],
         [*REFERENCES, "data=photo_pairs"],
         [*REFERENCES, *PAIRS, "data.traces=traces.jsonl", "data.order=as_given"],
         [*REFERENCES, "loop.num_steps=0"],
