@@ -4,29 +4,41 @@ Everything Arbiter needs of vLLM is here and in ``rollout/weights/vllm_*.py``, s
 """
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from vllm import SamplingParams
 from vllm.config.weight_transfer import WeightTransferConfig
 from vllm.distributed.weight_transfer.base import WeightTransferInitRequest, WeightTransferUpdateRequest
 from vllm.engine.arg_utils import AsyncEngineArgs
-from vllm.inputs import TextPrompt
+from vllm.inputs import MultiModalInput, TextPrompt, TokensInput, mm_input, tokens_input
+from vllm.multimodal.inputs import (
+    MultiModalFieldConfig,
+    MultiModalFieldElem,
+    MultiModalKwargsItem,
+    MultiModalKwargsItems,
+    PlaceholderRange,
+)
 from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.output_processor import RequestOutputCollector
 
 from conf.schema import SamplingConfig
-from rollout.families.base import EngineInput, VideoFrames
+from rollout.families.base import EngineInput, EngineTokens, PictureTokens, VideoFrames
 from rollout.types import FinishReason
 from rollout.worker_types import EngineOptions
 
 T = TypeVar("T")
 
+RenderedPrompt = TokensInput | MultiModalInput
+"""A prompt as vLLM's scheduler takes it."""
 OnEnd = Callable[[int, "EngineCompletion"], None]
 """Told of each completion as it ends: the index of its request, and what was sampled."""
 
@@ -45,17 +57,29 @@ class EngineRequest:
     """One prompt to be completed ``num_completions`` times."""
 
     request_id: str
-    prompt: EngineInput
+    prompt: RenderedPrompt
     num_completions: int
     seed: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BatchSampling:
+    """How the completions of a batch are drawn, and what is told of them."""
+
+    config: SamplingConfig
+    banned_token_ids: Sequence[int]
+    watched_token_ids: Sequence[int] = ()
+    repetition_penalty: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EngineCompletion:
-    """One sampled sequence; both arrays are ``[T]``."""
+    """One sampled sequence; ``token_ids`` and ``logprobs`` are ``[T]``."""
 
     token_ids: NDArray[np.int32]
     logprobs: NDArray[np.float32]
+    watched_logprobs: NDArray[np.float32]
+    """``[T, W]``, of the tokens that are watched."""
     finish_reason: FinishReason
 
 
@@ -77,6 +101,8 @@ class VllmEngine:
         self._engine = AsyncLLM.from_engine_args(_engine_args(options, processor_options))
         # Held while a batch is handed over and while weights change: one would resume what the other paused.
         self._admission = asyncio.Lock()
+        self._solitude = asyncio.Lock()
+        """Held by a batch that runs alone, from its first token to its last."""
         self._policy_version = 0
         self._num_batches = 0
 
@@ -93,19 +119,37 @@ class VllmEngine:
         finally:
             task.cancel()  # changes nothing unless the wait was given up
 
+    async def render(self, prompt: EngineInput) -> RenderedPrompt:
+        """Tokenise a prompt and cut its media into patches by vLLM's own processor, in a thread of vLLM's.
+
+        Raises:
+            ValueError: Its text alone is longer than the model.
+        """
+        rendered: list[RenderedPrompt] = await self._engine.renderer.render_cmpl_async([_engine_prompt(prompt)])
+        return rendered[0]
+
     async def generate(
         self,
         requests: Sequence[EngineRequest],
         *,
-        sampling: SamplingConfig,
-        banned_token_ids: Sequence[int],
+        sampling: BatchSampling,
         on_end: OnEnd | None = None,
+        runs_alone: bool = False,
     ) -> list[EngineOutput]:
         """Complete a batch; outputs come in the order of ``requests``, each completion at its end to ``on_end``.
 
         The scheduler is held until the whole batch has been handed over: otherwise the arrival times would
-        decide which sequences share a forward pass, and rounding would differ from run to run.
+        decide which sequences share a forward pass, and rounding would differ from run to run. Batches that run
+        alone take turns, so that even batches prepared side by side repeat bit for bit.
         """
+        if not requests:
+            return []
+        async with self._solitude if runs_alone else nullcontext():
+            return await self._generate(requests, sampling=sampling, on_end=on_end)
+
+    async def _generate(
+        self, requests: Sequence[EngineRequest], *, sampling: BatchSampling, on_end: OnEnd | None
+    ) -> list[EngineOutput]:
         async with self._admission:
             if self._num_batches == 0:
                 # What is cached depends on what ran before, and with it how prompts share forward passes; a
@@ -117,9 +161,8 @@ class VllmEngine:
             streams: list[RequestOutputCollector] = []
             try:
                 for request in requests:
-                    parameters = _sampling_params(request, sampling, banned_token_ids)
-                    prompt = _engine_prompt(request.prompt)
-                    streams.append(await self._engine.add_request(request.request_id, prompt, parameters))
+                    parameters = _sampling_params(request, sampling)
+                    streams.append(await self._engine.add_request(request.request_id, request.prompt, parameters))
             except BaseException:  # a refused prompt must leave neither its siblings running nor the engine held
                 self._num_batches -= 1
                 await self._while_alive(self._engine.abort([one.request_id for one in requests[: len(streams)]]))
@@ -127,7 +170,8 @@ class VllmEngine:
             finally:
                 await self._while_alive(self._engine.resume_generation())
         try:
-            collected = (_collect(stream, version, number, on_end) for number, stream in enumerate(streams))
+            watched = sampling.watched_token_ids
+            collected = (_collect(stream, version, number, on_end, watched) for number, stream in enumerate(streams))
             return list(await asyncio.gather(*collected))
         finally:
             self._num_batches -= 1
@@ -208,19 +252,55 @@ def _engine_args(options: EngineOptions, processor_options: Mapping[str, int]) -
     )
 
 
-def _sampling_params(
-    request: EngineRequest, sampling: SamplingConfig, banned_token_ids: Sequence[int]
-) -> SamplingParams:
+def _sampling_params(request: EngineRequest, sampling: BatchSampling) -> SamplingParams:
+    watched = list(sampling.watched_token_ids)
     return SamplingParams(
         n=request.num_completions,
         seed=request.seed,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        max_tokens=sampling.max_tokens,
-        logprobs=0,  # the sampled token's own
-        logit_bias=dict.fromkeys(banned_token_ids, BAN),
+        temperature=sampling.config.temperature,
+        top_p=sampling.config.top_p,
+        repetition_penalty=sampling.repetition_penalty,
+        max_tokens=sampling.config.max_tokens,
+        logprobs=len(watched),  # beside the sampled token's own
+        logprob_token_ids=watched or None,
+        logit_bias=dict.fromkeys(sampling.banned_token_ids, BAN),
         output_kind=RequestOutputKind.DELTA,
+        detokenize=False,  # the family decodes whole completions
     )
+
+
+def rendered_tokens(tokens: EngineTokens) -> RenderedPrompt:
+    """What ``VllmEngine.render`` would return, of tokens and patches that are there already."""
+    if not tokens.pictures:
+        return tokens_input(list(tokens.token_ids))
+    return mm_input(
+        prompt_token_ids=list(tokens.token_ids),
+        mm_kwargs=MultiModalKwargsItems({"image": [_item(picture) for picture in tokens.pictures]}),
+        mm_hashes={"image": [_digest(picture) for picture in tokens.pictures]},
+        mm_placeholders={
+            "image": [PlaceholderRange(offset=one.offset, length=one.num_tokens) for one in tokens.pictures]
+        },
+    )
+
+
+def _item(picture: PictureTokens) -> MultiModalKwargsItem:
+    elements: dict[str, MultiModalFieldElem] = {}
+    for name, tensor in picture.features.items():
+        if tensor.ndim == 1:
+            field = MultiModalFieldConfig.batched("image", keep_on_cpu=True)
+            (elements[name],) = field.build_elems(name, tensor[None])
+        else:
+            field = MultiModalFieldConfig.flat_from_sizes("image", torch.tensor([len(tensor)]))
+            (elements[name],) = field.build_elems(name, tensor)
+    return MultiModalKwargsItem(elements)
+
+
+def _digest(picture: PictureTokens) -> str:
+    """vLLM finds what the vision tower made of a picture by this name."""
+    digest = hashlib.blake2b(digest_size=16)
+    for tensor in picture.features.values():
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def _engine_prompt(prompt: EngineInput) -> TextPrompt:
@@ -242,7 +322,7 @@ def _times(video: VideoFrames) -> dict[str, object]:
 
 
 async def _collect(
-    stream: RequestOutputCollector, policy_version: int, number: int, on_end: OnEnd | None
+    stream: RequestOutputCollector, policy_version: int, number: int, on_end: OnEnd | None, watched: Sequence[int]
 ) -> EngineOutput:
     """Put the pieces of each sequence together until the request has ended."""
     pieces: dict[int, list[CompletionOutput]] = {}
@@ -256,7 +336,7 @@ async def _collect(
         for piece in output.outputs:
             pieces.setdefault(piece.index, []).append(piece)
             if piece.finish_reason is not None:
-                completions[piece.index] = _completion(pieces.pop(piece.index))
+                completions[piece.index] = _completion(pieces.pop(piece.index), watched=watched)
                 if on_end is not None:
                     on_end(number, completions[piece.index])
     return EngineOutput(
@@ -266,9 +346,10 @@ async def _collect(
     )
 
 
-def _completion(pieces: Sequence[CompletionOutput]) -> EngineCompletion:
+def _completion(pieces: Sequence[CompletionOutput], *, watched: Sequence[int]) -> EngineCompletion:
     token_ids: list[int] = []
     logprobs: list[float] = []
+    watched_logprobs: list[list[float]] = []
     for piece in pieces:
         if piece.logprobs is None:
             raise TypeError("vLLM returned no log-probs although they were asked for")
@@ -276,9 +357,11 @@ def _completion(pieces: Sequence[CompletionOutput]) -> EngineCompletion:
             continue
         token_ids += piece.token_ids
         logprobs += [at[token].logprob for token, at in zip(piece.token_ids, piece.logprobs, strict=True) if at]
+        watched_logprobs += [[at[token].logprob for token in watched] for at in piece.logprobs if at]
     return EngineCompletion(
         token_ids=np.array(token_ids, dtype=np.int32),
         logprobs=np.array(logprobs, dtype=np.float32),
+        watched_logprobs=np.array(watched_logprobs, dtype=np.float32).reshape(len(token_ids), len(watched)),
         finish_reason=_finish_reason(pieces[-1]),
     )
 

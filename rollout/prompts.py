@@ -1,16 +1,31 @@
 """Which prompts a step trains on: a pure function of seed and step, so resuming needs no data-loader state.
 
 Each epoch is a permutation of the whole data set, and steps run over the epochs laid end to end: what an
-epoch leaves over opens the next step, nothing is dropped, and no step holds the same item twice.
+epoch leaves over opens the next step, nothing is dropped, and no step holds the same item twice. Several data sets may
+share the steps by another rule, see ``rollout/mixture.py``.
 """
 
 import math
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rollout.datasets.base import Dataset, Demonstrations
+from rollout.datasets.base import Dataset, Demonstrations, Mixture
+from rollout.mixture import MixedOrder
 from rollout.types import Demonstration, Prompt
+
+
+class Order(Protocol):
+    """Which items each step sees."""
+
+    def indices(self, step: int) -> list[int]:
+        """The items of one step, all different; equal calls give equal ones.
+
+        Raises:
+            ValueError: ``step`` is negative.
+        """
+        ...
 
 
 class EpochOrder:
@@ -72,11 +87,15 @@ class EpochOrder:
 
 
 class PromptStream:
-    """The prompts of each RL step."""
+    """The prompts of each RL step; ``mixture`` says how the data sets they are of share it."""
 
-    def __init__(self, dataset: Dataset, *, prompts_per_step: int, seed: int) -> None:
+    def __init__(self, dataset: Dataset, *, prompts_per_step: int, seed: int, mixture: Mixture | None = None) -> None:
         self._dataset, self._seed = dataset, seed
-        self._order = EpochOrder(len(dataset), per_step=prompts_per_step, seed=seed)
+        self._order: Order = (
+            EpochOrder(len(dataset), per_step=prompts_per_step, seed=seed)
+            if mixture is None
+            else MixedOrder(mixture, per_step=prompts_per_step, seed=seed)
+        )
 
     def batch(self, step: int) -> list[Prompt]:
         """``prompts_per_step`` different prompts; equal calls give equal prompts."""

@@ -9,8 +9,18 @@ from numpy.typing import NDArray
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "abort"]
+FailureKind = Literal["unreadable_media", "unusable_text", "too_long"]
+"""A picture or video that cannot be decoded; a text that holds the model's own markup; no room left for an answer."""
 Choice = Literal[1, 2]
 """Which of two answers, counted as they are shown."""
+Task = Literal["score", "choice", "defect", "none"]
+"""What a prompt asks for; each has its kind of ground truth."""
+DefectTask = Literal["type", "severity", "type_and_severity", "region", "area"]
+"""What can be asked about the local defect of a picture."""
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom edge in pixels of the picture as it is shown; right and bottom lie just outside."""
+NO_DEFECT = "none"
+"""The answer to every question about the defect of a pristine picture."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,13 +36,13 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Media:
-    """One picture or video of a prompt: a file, the encoded bytes of a picture, or a video's frames as picture files
-    (exactly one of the three)."""
+    """One picture or video of a prompt: a file, the encoded bytes of one, or a video's frames as picture files (exactly
+    one of the three)."""
 
     kind: Literal["image", "video"]
     path: str | None = None
     data: bytes | None = None
-    """An encoded image file (PNG, JPEG, ...), for pictures made on the fly."""
+    """An encoded file (PNG, JPEG, ...; AVI, MP4, ...), for pictures and videos made on the fly."""
     frames: tuple[str, ...] = ()
     """Picture files of a video, in order of time: those that are shown."""
     indices: tuple[int, ...] = ()
@@ -41,14 +51,16 @@ class Media:
     """Frames shown per second of a video; says how far apart in time they are."""
     max_pixels: int | None = None
     """Frames of more pixels are reduced to this many; the model's own limit holds beside it."""
+    total_pixels: int | None = None
+    """Pixels all frames of a video share, two frames counting as one (``rollout.videos.pixels_per_frame``)."""
 
     def __post_init__(self) -> None:
         if sum((self.path is not None, self.data is not None, bool(self.frames))) != 1:
             raise ValueError("a Media needs exactly one of path, data and frames")
-        if self.kind == "image" and (self.frames or self.indices or self.fps or self.max_pixels):
-            raise ValueError("frames, indices, fps and max_pixels are for videos")
-        if self.kind == "video" and (self.data is not None or bool(self.indices) != (self.path is not None)):
-            raise ValueError("a video is frames, or a path with the indices of its frames")
+        if self.kind == "image" and (self.frames or self.indices or self.fps or self.max_pixels or self.total_pixels):
+            raise ValueError("frames, indices, fps, max_pixels and total_pixels are for videos")
+        if self.kind == "video" and bool(self.indices) == bool(self.frames):
+            raise ValueError("a video is frames, or a file with the indices of its frames")
         if self.kind == "video" and (self.fps is None or self.fps <= 0):
             raise ValueError(f"a video needs fps above 0, got {self.fps}")
 
@@ -92,12 +104,54 @@ class Preference:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """An answer about a defect, true or given. What the task asks for is set and nothing else; with nothing set it says
+    that there is no defect."""
+
+    kind: str | None = None
+    severity: str | None = None
+    region: str | None = None
+    box: Box | None = None
+
+    @property
+    def words(self) -> str:
+        """As an answer block holds it: "blur, strong", "top left", "[14, 0, 56, 28]" or "none"."""
+        box = None if self.box is None else f"[{', '.join(f'{edge:g}' for edge in self.box)}]"
+        return ", ".join(part for part in (self.kind, self.severity, self.region, box) if part) or NO_DEFECT
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Defect:
+    """Ground truth of a perception task: one question about the local defect of a picture, which may have none."""
+
+    task: DefectTask
+    finding: Finding
+    """The right answer."""
+    picture_id: str
+    """The same for all questions about one picture."""
+    candidates: tuple[str, ...] = ()
+    """The kinds or regions to choose from, in the order shown, beside "none"."""
+    severities: tuple[str, ...] = ()
+    """The words for severity to choose from, rising; "none" is one step below the first."""
+    shows_reference: bool = False
+    """Whether the undistorted picture is shown before the picture asked about."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unlabelled:
+    """No ground truth: the prompt of a demonstration from a file, which is imitated and never rewarded."""
+
+
+Reference = Opinion | Preference | Defect | Unlabelled
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
     """One question to the policy, with what is needed to reward an answer."""
 
     prompt_id: str
     messages: tuple[Message, ...]
-    reference: Opinion | Preference
+    reference: Reference
     """Ground truth; never shown to the policy."""
     source: str
     """Dataset name; metrics are split by it and comparisons stay inside it."""
@@ -109,6 +163,15 @@ class Prompt:
     """Whether the question asks for a think block before the answer; decides what counts as its format."""
 
     @property
+    def task(self) -> Task:
+        """What the prompt asks for."""
+        if isinstance(self.reference, Opinion):
+            return "score"
+        if isinstance(self.reference, Preference):
+            return "choice"
+        return "defect" if isinstance(self.reference, Defect) else "none"
+
+    @property
     def opinion(self) -> Opinion:
         """The ground truth of a scoring task.
 
@@ -117,7 +180,7 @@ class Prompt:
         """
         if isinstance(self.reference, Opinion):
             return self.reference
-        raise ValueError(f"prompt {self.prompt_id!r} of {self.source!r} compares two answers; it has no score")
+        raise self._is_of_another_task("score")
 
     @property
     def preference(self) -> Preference:
@@ -128,14 +191,38 @@ class Prompt:
         """
         if isinstance(self.reference, Preference):
             return self.reference
-        raise ValueError(f"prompt {self.prompt_id!r} of {self.source!r} asks for a score, not for a choice")
+        raise self._is_of_another_task("choice")
+
+    @property
+    def defect(self) -> Defect:
+        """The ground truth of a perception task.
+
+        Raises:
+            ValueError: The prompt is of another task.
+        """
+        if isinstance(self.reference, Defect):
+            return self.reference
+        raise self._is_of_another_task("defect")
+
+    @property
+    def beginning(self) -> str:
+        """What the answer is made to begin with: the text of a last message by the assistant; empty without one."""
+        last = self.messages[-1]
+        return "".join(map(str, last.content)) if last.role == "assistant" else ""
 
     @property
     def truth(self) -> str:
-        """The ground truth in words, for people: "opinion 3.250" or "response 2"."""
+        """The ground truth in words, for people: "opinion 3.250", "response 2" or "region top left"."""
         if isinstance(self.reference, Opinion):
             return f"opinion {self.reference.score:.3f}"
-        return f"response {self.reference.better}"
+        if isinstance(self.reference, Preference):
+            return f"response {self.reference.better}"
+        if isinstance(self.reference, Defect):
+            return f"{self.reference.task.replace('_', ' ')} {self.reference.finding.words}"
+        return "no label"
+
+    def _is_of_another_task(self, wanted: Task) -> ValueError:
+        return ValueError(f"prompt {self.prompt_id!r} of {self.source!r} asks for a {self.task}, not for a {wanted}")
 
     def media(self) -> Iterator[Media]:
         """Yield the pictures and videos of all messages in reading order."""
@@ -152,6 +239,16 @@ class Demonstration:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WatchedTokens:
+    """How likely some tokens were at every position of a completion, whichever was sampled."""
+
+    token_ids: NDArray[np.int32]
+    """``[W]``, in the order they were asked for."""
+    logprobs: NDArray[np.float32]
+    """``[T, W]`` in nats, under the distribution the engine sampled from."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Completion:
     """One sampled answer. ``token_ids`` and ``logprobs`` are ``[T]`` and exclude the prompt."""
 
@@ -162,6 +259,8 @@ class Completion:
     """Log-probability in nats of each token under the distribution the engine sampled from."""
     finish_reason: FinishReason
     policy_version: int
+    watched: WatchedTokens | None = None
+    """None unless the order names tokens to watch."""
 
     def __post_init__(self) -> None:
         if self.token_ids.shape != self.logprobs.shape:
@@ -174,6 +273,15 @@ class Completion:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """Why a prompt was not asked."""
+
+    kind: FailureKind
+    detail: str
+    """Names the file or the text at fault."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RolloutGroup:
     """Every completion sampled for one prompt in one step; ``G = len(completions)``."""
 
@@ -182,3 +290,5 @@ class RolloutGroup:
     prompt_token_ids: NDArray[np.int32]
     """``[P]`` as the engine saw them, media placeholders expanded."""
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+    failure: Failure | None = None
+    """Why there are no completions, in an order that skips prompts that cannot be asked."""

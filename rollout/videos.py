@@ -1,6 +1,7 @@
 """Videos: a file or picture files of frames in, the frames a model is shown out, the same for every consumer.
 
     folder, files or video file --open_video--> Media (which frames, how far apart) --load_frames--> PIL.Image, ...
+                                                                           pixels_per_frame --> their size
 
 Which frames are shown is decided once, when the data is checked, and written into the ``Media``: engine, trainer and
 teacher look at the same ones. The policy in one place:
@@ -12,6 +13,7 @@ teacher look at the same ones. The policy in one place:
 * what cannot be decoded to its end, ends early, or changes its size is refused.
 """
 
+import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +35,8 @@ FRAMES_PER_STEP = 2
 """Models look at frames two by two."""
 MIN_SHARE = 0.9
 """A file that ends before this share of the duration it declares is torn; timestamps are not more exact."""
+VIDEO_ENDINGS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
+"""How the names of video files end, in small letters: what a folder of mixed media is sorted by."""
 
 
 def open_video(source: Path | Sequence[Path], *, config: VideoConfig) -> Media:
@@ -56,6 +60,7 @@ def open_video(source: Path | Sequence[Path], *, config: VideoConfig) -> Media:
         frames=tuple(str(files[index]) for index in shown),
         fps=config.fps * len(shown) / len(files),
         max_pixels=config.max_pixels,
+        total_pixels=config.total_pixels,
     )
     load_frames(media)
     return media
@@ -69,7 +74,7 @@ def load_frames(media: Media) -> list[Image.Image]:
     """
     if media.kind != "video":
         raise ValueError(f"{media.name} is a picture, not a video")
-    frames = _load_files(media.frames) if media.frames else _decode(Path(media.name), indices=media.indices)
+    frames = _load_files(media.frames) if media.frames else _decode(media)
     if len({frame.size for frame in frames}) > 1:
         sizes = sorted({f"{frame.width}x{frame.height}" for frame in frames})
         raise ValueError(f"video {media.name}: frames differ in size, {' and '.join(sizes)}")
@@ -88,6 +93,18 @@ def frames_to_show(num_frames: int, *, native_fps: float, config: VideoConfig) -
     most = min(config.max_frames - config.max_frames % FRAMES_PER_STEP, num_frames)
     shown = int(min(wanted, most))
     return shown - shown % FRAMES_PER_STEP
+
+
+def pixels_per_frame(num_frames: int, *, max_pixels: int, total_pixels: int | None, min_pixels: int) -> float:
+    """Most pixels a shown frame may have: ``max_pixels``, or its share of ``total_pixels`` where that is less.
+
+    Two frames count as one, because they become one step in time. A share is never below 1.05 times ``min_pixels``,
+    what a frame is enlarged to; many frames may then exceed the total (qwen-vl-utils' rule).
+    """
+    if total_pixels is None:
+        return float(max_pixels)
+    least = min(int(1.05 * min_pixels), max_pixels)
+    return max(min(max_pixels, total_pixels / num_frames * FRAMES_PER_STEP), least)
 
 
 def spread(num_frames: int, *, num_shown: int) -> list[int]:
@@ -110,6 +127,7 @@ def _open_file(path: Path, *, config: VideoConfig) -> Media:
         indices=tuple(spread(num_frames, num_shown=shown)),
         fps=native_fps * shown / num_frames,
         max_pixels=config.max_pixels,
+        total_pixels=config.total_pixels,
     )
 
 
@@ -120,7 +138,7 @@ def _load_files(files: Sequence[str]) -> list[Image.Image]:
 def _measure(path: Path) -> tuple[int, float]:
     """Number of frames and frames per second, after decoding all of it: a header does not show a torn file."""
     num_frames, end_s = 0, 0.0
-    with _opened(path) as (container, stream):
+    with _opened(str(path), name=str(path)) as (container, stream):
         if stream.average_rate is None:
             raise ValueError(f"video {path}: declares no frame rate; encode it anew, or give its frames")
         for packet in container.demux():  # sound too: the declared duration is that of the longest stream
@@ -135,29 +153,31 @@ def _measure(path: Path) -> tuple[int, float]:
         return num_frames, float(stream.average_rate)
 
 
-def _decode(path: Path, *, indices: Sequence[int]) -> list[Image.Image]:
-    wanted, found = set(indices), dict[int, Image.Image]()
-    with _opened(path) as (container, stream):
+def _decode(media: Media) -> list[Image.Image]:
+    wanted, found = set(media.indices), dict[int, Image.Image]()
+    source = media.path if media.data is None else io.BytesIO(media.data)
+    assert source is not None, "a video without frames has a path or data"
+    with _opened(source, name=media.name) as (container, stream):
         for index, frame in enumerate(container.decode(stream)):
             if index in wanted:
                 picture = Image.fromarray(frame.to_ndarray(format="rgb24")).rotate(frame.rotation, expand=True)
-                found[index] = fit_for_training(picture, name=f"{path} frame {index}")
+                found[index] = fit_for_training(picture, name=f"{media.name} frame {index}")
             if len(found) == len(wanted):
-                return [found[index] for index in indices]
-    raise ValueError(f"video {path}: has no frame {max(wanted)} any more; it was changed after it was checked")
+                return [found[index] for index in media.indices]
+    raise ValueError(f"video {media.name}: has no frame {max(wanted)} any more; it was changed after it was checked")
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def _opened(source: str | io.BytesIO, *, name: str) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its first video stream; whatever libav raises inside becomes a ValueError."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(source, "r") as container:
             if not container.streams.video:
-                raise ValueError(f"video {path}: holds no pictures")
+                raise ValueError(f"video {name}: holds no pictures")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             yield container, stream
     except FileNotFoundError as error:
-        raise ValueError(f"video {path}: no such file") from error
+        raise ValueError(f"video {name}: no such file") from error
     except av.FFmpegError as error:
-        raise ValueError(f"video {path}: cannot be decoded: {error.strerror}") from error
+        raise ValueError(f"video {name}: cannot be decoded: {error.strerror}") from error

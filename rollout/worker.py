@@ -1,16 +1,37 @@
 """One engine and one family: prompts in, rollout groups out. A plain class; ``cluster`` makes it remote."""
 
 import asyncio
-import hashlib
 import itertools
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from conf.machine import ModelConfig
-from rollout.engine import EngineCompletion, EngineRequest, OnEnd, VllmEngine
+from conf.schema import SamplingConfig
+from rollout.engine import (
+    BatchSampling,
+    EngineCompletion,
+    EngineOutput,
+    EngineRequest,
+    OnEnd,
+    RenderedPrompt,
+    VllmEngine,
+    rendered_tokens,
+)
 from rollout.families import build_family
-from rollout.types import Completion, RolloutGroup
-from rollout.worker_types import EndedText, EngineOptions, EngineView, GenerationOrder
+from rollout.families.base import EngineInput
+from rollout.types import Completion, Failure, FailureKind, Prompt, RolloutGroup, WatchedTokens
+from rollout.worker_types import (
+    EndedText,
+    EngineOptions,
+    EngineView,
+    ForcedToken,
+    GenerationOrder,
+    completion_seed,
+)
 
 STREAM_INTERVAL_S = 0.05
 """How often ended completions are passed on: often enough for a judge, seldom enough to cost nothing."""
@@ -22,42 +43,87 @@ class RolloutWorker:
     def __init__(self, model: ModelConfig, options: EngineOptions) -> None:
         self._family = build_family(model, folder=options.folder)
         self._engine = VllmEngine(options, processor_options=self._family.processor_options)
+        self._max_model_len = options.rollout.max_model_len
         self._request_numbers = itertools.count()
 
     async def generate(self, order: GenerationOrder, *, on_end: OnEnd | None = None) -> list[RolloutGroup]:
         """Return one group per prompt, in order, with the log-probs the engine sampled with."""
         started = time.perf_counter()
-        requests = [
-            EngineRequest(
-                request_id=f"{next(self._request_numbers)}-{prompt.prompt_id}",
-                prompt=self._family.engine_input(prompt),
-                num_completions=order.num_completions,
-                seed=completion_seed(order.seed, prompt.prompt_id),
-            )
-            for prompt in order.prompts
-        ]
+        watched = np.array([self._token_id(text) for text in order.watched_tokens], dtype=np.int32)
+        prepared = await asyncio.gather(*(self._prepare(prompt, order) for prompt in order.prompts))
+        asked = [index for index, one in enumerate(prepared) if isinstance(one, EngineRequest)]
         outputs = await self._engine.generate(
-            requests, sampling=order.sampling, banned_token_ids=self._family.banned_token_ids, on_end=on_end
+            [one for one in prepared if isinstance(one, EngineRequest)],
+            sampling=BatchSampling(
+                config=order.sampling,
+                banned_token_ids=self._family.banned_token_ids,
+                watched_token_ids=watched.tolist(),
+                repetition_penalty=order.repetition_penalty,
+            ),
+            on_end=None if on_end is None else lambda number, one: on_end(asked[number], one),
+            runs_alone=order.runs_alone,
         )
         seconds = time.perf_counter() - started
+        answered = dict(zip(asked, outputs, strict=True))
         return [
-            RolloutGroup(
-                prompt=prompt,
-                prompt_token_ids=output.prompt_token_ids,
-                completions=tuple(
-                    Completion(
-                        text=self._text(one),
-                        token_ids=one.token_ids,
-                        logprobs=one.logprobs,
-                        finish_reason=one.finish_reason,
-                        policy_version=output.policy_version,
-                    )
-                    for one in output.completions
-                ),
-                metrics={"generate_s": seconds},
-            )
-            for prompt, output in zip(order.prompts, outputs, strict=True)
+            _failed(prompt, one)
+            if isinstance(one, Failure)
+            else self._group(prompt, answered[index], watched=watched, seconds=seconds)
+            for index, (prompt, one) in enumerate(zip(order.prompts, prepared, strict=True))
         ]
+
+    async def _prepare(self, prompt: Prompt, order: GenerationOrder) -> EngineRequest | Failure:
+        """Read a prompt's pictures and make them the engine's, in threads, while others are sampled."""
+        kind: FailureKind = "unusable_text"
+        try:
+            self._family.check_prompt(prompt)
+            kind = "unreadable_media"
+            shown = await asyncio.to_thread(self._family.engine_input, prompt)
+            kind = "too_long"
+            rendered = await self._render(shown)
+            if order.skips_unusable:
+                self._check_room(len(rendered["prompt_token_ids"]), max_tokens=order.sampling.max_tokens)
+        except ValueError as error:
+            if not order.skips_unusable:
+                raise
+            return Failure(kind=kind, detail=str(error))
+        return EngineRequest(
+            request_id=f"{next(self._request_numbers)}-{prompt.prompt_id}",
+            prompt=rendered,
+            num_completions=order.num_completions,
+            seed=completion_seed(order.seed, prompt.prompt_id),
+        )
+
+    async def _render(self, shown: EngineInput) -> RenderedPrompt:
+        tokens = await asyncio.to_thread(self._family.engine_tokens, shown)
+        return await self._engine.render(shown) if tokens is None else rendered_tokens(tokens)
+
+    def _check_room(self, num_tokens: int, *, max_tokens: int) -> None:
+        if num_tokens + max_tokens > self._max_model_len:
+            raise ValueError(
+                f"a question of {num_tokens} tokens leaves no room for an answer of {max_tokens} within "
+                f"rollout.max_model_len={self._max_model_len}; raise it, or lower model.max_pixels"
+            )
+
+    def _group(
+        self, prompt: Prompt, output: EngineOutput, *, watched: NDArray[np.int32], seconds: float
+    ) -> RolloutGroup:
+        return RolloutGroup(
+            prompt=prompt,
+            prompt_token_ids=output.prompt_token_ids,
+            completions=tuple(
+                Completion(
+                    text=self._text(one),
+                    token_ids=one.token_ids,
+                    logprobs=one.logprobs,
+                    finish_reason=one.finish_reason,
+                    policy_version=output.policy_version,
+                    watched=WatchedTokens(token_ids=watched, logprobs=one.watched_logprobs) if watched.size else None,
+                )
+                for one in output.completions
+            ),
+            metrics={"generate_s": seconds},
+        )
 
     async def stream(self, order: GenerationOrder) -> AsyncIterator[list[EndedText] | list[RolloutGroup]]:
         """Yield the texts of completions as they end, several at a time, and at last what ``generate`` returns."""
@@ -76,6 +142,54 @@ class RolloutWorker:
             yield generating.result()
         finally:
             generating.cancel()
+
+    async def forced_logprobs(self, tokens: Sequence[ForcedToken]) -> list[float]:
+        """Log-prob in nats of each token, by the distribution that is sampled from and the weights of now.
+
+        Raises:
+            ValueError: A text is not one token, or runs into what was said before it.
+        """
+        watched = sorted({one.token for one in tokens})
+        watched_ids = {token: self._token_id(token) for token in watched}
+        prompts = list(dict.fromkeys(one.prompt for one in tokens))
+        read = await asyncio.gather(*(asyncio.to_thread(self._family.engine_input, one) for one in prompts))
+        shown = dict(zip(prompts, read, strict=True))
+        requests = await asyncio.gather(*(self._forced(one, shown[one.prompt], watched_ids) for one in tokens))
+        sampling = BatchSampling(
+            config=SamplingConfig(temperature=1.0, top_p=1.0, max_tokens=1),
+            banned_token_ids=self._family.banned_token_ids,
+            watched_token_ids=[watched_ids[token] for token in watched],
+        )
+        outputs = await self._engine.generate(requests, sampling=sampling)
+        return [
+            float(output.completions[0].watched_logprobs[0, watched.index(one.token)])
+            for one, output in zip(tokens, outputs, strict=True)
+        ]
+
+    async def _forced(self, one: ForcedToken, shown: EngineInput, token_ids: Mapping[str, int]) -> EngineRequest:
+        apart = [*self._family.encode_target(one.before)[:-1].tolist(), token_ids[one.token]]
+        if self._family.encode_target(one.before + one.token)[:-1].tolist() != apart:
+            raise ValueError(
+                f"prompt {one.prompt.prompt_id}: after {one.before[-20:]!r} the tokenizer does not write {one.token!r} "
+                "as a token of its own, so it has no probability of its own"
+            )
+        return EngineRequest(
+            request_id=f"{next(self._request_numbers)}-forced-{one.prompt.prompt_id}",
+            prompt=await self._render(replace(shown, text=shown.text + one.before)),
+            num_completions=1,
+            seed=0,
+        )
+
+    def _token_id(self, text: str) -> int:
+        """The token that is ``text``.
+
+        Raises:
+            ValueError: The tokenizer writes it in several, or as a part of none.
+        """
+        token_ids = self._family.encode_target(text)[:-1].tolist()
+        if len(token_ids) != 1 or self._family.decode(token_ids) != text:
+            raise ValueError(f"the tokenizer writes {text!r} in {len(token_ids)} tokens; only one can be watched")
+        return int(token_ids[0])
 
     def _text(self, one: EngineCompletion) -> str:
         return self._family.decode(one.token_ids.tolist())
@@ -117,7 +231,5 @@ class RolloutWorker:
         self._engine.close()
 
 
-def completion_seed(seed: int, prompt_id: str) -> int:
-    """A 31-bit seed for one prompt's completions; vLLM adds the completion's index to it."""
-    digest = hashlib.blake2b(f"{seed}/{prompt_id}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest) % (2**31 - 1024)
+def _failed(prompt: Prompt, failure: Failure) -> RolloutGroup:
+    return RolloutGroup(prompt=prompt, completions=(), prompt_token_ids=np.zeros(0, dtype=np.int32), failure=failure)

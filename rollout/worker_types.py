@@ -1,5 +1,6 @@
 """What the composition root hands to a rollout worker and gets back. Imports neither vLLM nor torch."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -61,3 +62,30 @@ class GenerationOrder:
     sampling: SamplingConfig
     seed: int
     """With the prompt's id it fixes every completion, whichever engine samples it."""
+    repetition_penalty: float = 1.0
+    """Tokens that occurred before, in the prompt or the answer, become less likely by this factor; training has 1."""
+    watched_tokens: tuple[str, ...] = ()
+    """Texts of one token each whose log-probs are wanted at every position, sampled or not (``Completion.watched``)."""
+    runs_alone: bool = False
+    """Whether the batch shares no forward pass with another: it waits for earlier ones of its kind, while its pictures
+    are being read, so that nothing in it depends on when it came."""
+    skips_unusable: bool = False
+    """Whether a prompt that cannot be asked becomes a group without completions that says why
+    (``RolloutGroup.failure``); otherwise it fails the batch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ForcedToken:
+    """A token put into the policy's mouth, to see how likely it was to say it."""
+
+    prompt: Prompt
+    before: str
+    """What it is taken to have said before."""
+    token: str
+    """Such as "4"; must be one token."""
+
+
+def completion_seed(seed: int, prompt_id: str) -> int:
+    """A 31-bit seed for one prompt's completions; vLLM adds the completion's index to it."""
+    digest = hashlib.blake2b(f"{seed}/{prompt_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest) % (2**31 - 1024)

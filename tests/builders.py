@@ -1,6 +1,7 @@
 """Small, complete values for tests: prompts, completions, groups."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,6 +10,9 @@ from rewards.types import Reward, ScoredGroup
 from rollout.types import (
     Choice,
     Completion,
+    Defect,
+    DefectTask,
+    Finding,
     FinishReason,
     Media,
     Message,
@@ -55,6 +59,45 @@ def make_pair_prompt(prompt_id: str = "pair-0/2", *, better: Choice = 2, source:
             better=better, pair_id=prompt_id.partition("/")[0], question=question, responses=responses
         ),
         reference_answers=(make_choice(better),),
+        source=source,
+        content_id="scene-0",
+    )
+
+
+STRONG_BLUR = Finding(kind="blur", severity="strong", region="top left", box=(14.0, 0.0, 56.0, 28.0))
+"""All there is to find; a question asks for part of it."""
+FIELDS_ASKED_FOR: dict[DefectTask, tuple[str, ...]] = {
+    "type": ("kind",),
+    "severity": ("severity",),
+    "type_and_severity": ("kind", "severity"),
+    "region": ("region",),
+    "area": ("box",),
+}
+
+
+def make_defect_prompt(
+    prompt_id: str = "photograph-0/type",
+    *,
+    task: DefectTask = "type",
+    found: Finding = STRONG_BLUR,
+    source: str = "defects",
+    shows_reference: bool = False,
+) -> Prompt:
+    """A question about the defect of no picture, whose name is the part of the id before the slash."""
+    unasked = {"kind", "severity", "region", "box"} - set(FIELDS_ASKED_FOR[task])
+    return Prompt(
+        prompt_id=prompt_id,
+        messages=(Message(role="user", content=("What is wrong with this picture?",)),),
+        reference=Defect(
+            task=task,
+            finding=replace(found, **dict.fromkeys(unasked)),
+            picture_id=prompt_id.partition("/")[0],
+            candidates=("top", "top left", "centre", "right")
+            if task == "region"
+            else ("haze", "blur", "tint", "noise"),
+            severities=("mild", "clear", "strong", "extreme"),
+            shows_reference=shows_reference,
+        ),
         source=source,
         content_id="scene-0",
     )

@@ -5,9 +5,10 @@ step, so a resumed run needs no data-loader state.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-from conf.data import DataConfig, OpinionScoreConfig, PhotoDistortionsConfig, ScaleConfig
+from conf.data import DataConfig, ScaleConfig, ScoredConfig
+from conf.tasks import parts_of
 from rollout.types import Demonstration, Prompt, Scale
 
 
@@ -49,6 +50,18 @@ class Demonstrations(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Mixture:
+    """How the prompts of several data sets share a step."""
+
+    names: tuple[str, ...]
+    """Data set of each prompt, by index."""
+    rule: Literal["proportional", "uniform"]
+    """As ``data.mixture``."""
+    chunk_size: int
+    """Prompts of one data set that are drawn together."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Data:
     """Everything a run trains on and is judged by."""
 
@@ -58,10 +71,16 @@ class Data:
     """Dense targets that name what is wrong with a picture; None when the labels do not tell."""
     cold_start: Demonstrations | None
     """The answer format, with answers that carry no information, or with the reasoning of a teacher."""
+    validation: Demonstrations | None = None
+    """Demonstrations the cold start does not learn from, on which its loss is measured."""
     max_images: int = 1
     """Most pictures in one prompt."""
     max_videos: int = 0
     """Most videos in one prompt."""
+    mixture: Mixture | None = None
+    """How the data sets of the training prompts share a step; None: all prompts are shuffled together."""
+    asked_scales: tuple[Scale, ...] = ()
+    """The scales that the rows' own questions name; more than one: labels mean different things, ranks do not."""
 
 
 def declared_scale(config: ScaleConfig) -> Scale:
@@ -70,10 +89,10 @@ def declared_scale(config: ScaleConfig) -> Scale:
 
 
 def scale_of(config: DataConfig) -> Scale | None:
-    """The scale of a data set's opinion scores; None for one whose prompts ask for a choice."""
-    if isinstance(config, PhotoDistortionsConfig | OpinionScoreConfig):
-        return declared_scale(config.scale)
-    return None
+    """The scale of a data set's opinion scores; None for one whose prompts ask for something else."""
+    scales = (part.scale for part in parts_of(config).values() if isinstance(part, ScoredConfig))
+    declared = next(scales, None)
+    return None if declared is None else declared_scale(declared)
 
 
 def check_index(index: int, *, size: int, name: str) -> None:

@@ -24,8 +24,8 @@ NUM_DEMONSTRATIONS = 1_000_000
 
 Stage = Literal["train", "test", "warm_up", "cold_start"]
 
-# Part of every picture's seed: changing a number changes the data set.
-_STAGE_CODES: dict[Stage, int] = {"train": 0, "test": 1, "warm_up": 2, "cold_start": 3}
+STAGE_CODES: dict[Stage, int] = {"train": 0, "test": 1, "warm_up": 2, "cold_start": 3}
+"""Part of every picture's seed: changing a number changes the data set."""
 KINDS = distortions.EASY_KINDS
 """The kinds a tiny model learns to grade within minutes; docs/data.md names the others."""
 # Label range of rollout/datasets/distortions.py.
@@ -64,18 +64,11 @@ class PictureRecipe:
     """Of the synthetic opinion scores."""
 
     def __post_init__(self) -> None:
-        for photograph in photographs.PHOTOGRAPHS:
-            with Image.open(photographs.photograph_path(photograph.name)) as opened:
-                smallest = min(opened.size)
-            if self.crop_size > smallest:
-                raise ValueError(
-                    f"data.crop_size={self.crop_size} is larger than the photograph {photograph.name!r}, whose "
-                    f"shorter side has {smallest} px; use at most {smallest - smallest % 28}"
-                )
+        check_crop_size(self.crop_size)
 
     def example(self, index: int, *, stage: Stage) -> Example:
         """The picture at ``index`` of a stage, the same one every time."""
-        rng = np.random.default_rng((self.data_seed, _STAGE_CODES[stage], index))
+        rng = np.random.default_rng((self.data_seed, STAGE_CODES[stage], index))
         name = f"{self.source}/{stage}/{self.data_seed}/{index}"
         if stage == "test":
             content_id = photographs.TEST_NAMES[index % len(photographs.TEST_NAMES)]
@@ -89,16 +82,16 @@ class PictureRecipe:
         mean, std = distortions.opinion_score(kind=kind, level=level, rng=rng)
         return Example(
             name=name,
-            picture=_encode(distortions.distort(clean, kind=kind, level=level, rng=rng)),
+            picture=encode_png(distortions.distort(clean, kind=kind, level=level, rng=rng)),
             kind=kind,
             level=level,
-            opinion=_opinion(mean, std, scale=self.scale),
+            opinion=on_scale(mean, std, scale=self.scale),
             content_id=content_id,
         )
 
     def generator(self, index: int, *, stage: Stage) -> np.random.Generator:
         """For what goes with a picture; independent of the numbers that drew it."""
-        return np.random.default_rng((self.data_seed, _STAGE_CODES[stage], index, 1))
+        return np.random.default_rng((self.data_seed, STAGE_CODES[stage], index, 1))
 
 
 class PhotoDemonstrations:
@@ -126,14 +119,30 @@ class PhotoDemonstrations:
         return self._show(example, self._recipe.generator(index, stage=self._stage))
 
 
-def _opinion(mean: float, std: float, *, scale: Scale) -> Opinion:
+def on_scale(mean: float, std: float, *, scale: Scale) -> Opinion:
     """A rating of 1..5 carried over to the declared scale."""
     factor = (scale.maximum - scale.minimum) / (_RATED_ON.maximum - _RATED_ON.minimum)
     score = scale.minimum + (mean - _RATED_ON.minimum) * factor
     return Opinion(score=min(score, scale.maximum), scale=scale, std=std * factor)
 
 
-def _encode(pixels_HW3: NDArray[np.uint8]) -> Media:
+def check_crop_size(crop_size: int) -> None:
+    """Refuse crops that some photograph is too small for.
+
+    Raises:
+        ValueError: Names the photograph and the largest size that fits.
+    """
+    for photograph in photographs.PHOTOGRAPHS:
+        with Image.open(photographs.photograph_path(photograph.name)) as opened:
+            smallest = min(opened.size)
+        if crop_size > smallest:
+            raise ValueError(
+                f"data.crop_size={crop_size} is larger than the photograph {photograph.name!r}, whose "
+                f"shorter side has {smallest} px; use at most {smallest - smallest % 28}"
+            )
+
+
+def encode_png(pixels_HW3: NDArray[np.uint8]) -> Media:
     """PNG bytes; JPEG would add a distortion of its own."""
     buffer = io.BytesIO()
     Image.fromarray(pixels_HW3).save(buffer, format="PNG", compress_level=1)

@@ -225,7 +225,12 @@ def distort(image_HW3: Pixels, *, kind: str, level: int, rng: np.random.Generato
 def true_score(*, kind: str, level: int) -> float:
     """The noise-free synthetic quality in [1, 5]; strictly falling in ``level`` for every kind."""
     _check(kind=kind, level=level)
-    return max(1.0, _PRISTINE_SCORE - _POINTS_PER_LEVEL * level * _KIND_WEIGHT[kind])
+    return score_of_level(level, weight=_KIND_WEIGHT[kind])
+
+
+def score_of_level(level: int, *, weight: float) -> float:
+    """The noise-free synthetic quality in [1, 5] at a level of a kind that costs ``weight`` times the average."""
+    return max(1.0, _PRISTINE_SCORE - _POINTS_PER_LEVEL * level * weight)
 
 
 def opinion_score(
@@ -233,14 +238,26 @@ def opinion_score(
 ) -> tuple[float, float]:
     """Mean and unbiased standard deviation of simulated ratings in [1, 5]; no person rated anything.
 
-    Each rater says the noise-free score plus a personal normal error, clipped to the scale.
-
     Raises:
         ValueError: unknown kind, level outside 0..5, or fewer than two raters.
     """
+    quality = true_score(kind=kind, level=level)
+    return simulated_ratings(quality, rng=rng, num_raters=num_raters, rater_std=rater_std)
+
+
+def simulated_ratings(
+    quality: float, *, rng: np.random.Generator, num_raters: int = 15, rater_std: float = 0.4
+) -> tuple[float, float]:
+    """Mean and unbiased standard deviation of ratings in [1, 5] of something of known quality.
+
+    Each rater says the noise-free score plus a personal normal error, clipped to the scale.
+
+    Raises:
+        ValueError: fewer than two raters.
+    """
     if num_raters < 2:
         raise ValueError(f"num_raters={num_raters} must be at least 2 for a standard deviation")
-    ratings = true_score(kind=kind, level=level) + rater_std * rng.standard_normal(num_raters)
+    ratings = quality + rater_std * rng.standard_normal(num_raters)
     ratings = np.clip(ratings, 1.0, 5.0)
     return float(ratings.mean()), float(ratings.std(ddof=1))
 

@@ -24,8 +24,8 @@ class RawRow:
     content: object
 
 
-class _UnreadableFile(Exception):
-    """Carries what is wrong with a whole file."""
+class UnreadableFile(Exception):
+    """What is wrong with a whole file; of kinds other than json, without saying which file it is."""
 
     def __init__(self, kind: ProblemKind, what: str) -> None:
         super().__init__(what)
@@ -56,18 +56,12 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _read_file(path: Path, *, reader: PairFormat, split: str) -> Iterator[PairRow | Problem]:
-    if path.suffix not in _READERS:
-        what = f"data.{split}_labels has the ending {path.suffix!r}"
-        yield Problem(kind="file_type", where=str(path), what=what)
-        return
     try:
-        for raw in _READERS[path.suffix](path):
+        for raw in read_rows(path):
             yield _parse(raw, reader=reader)
-    except OSError as error:
-        what = f"data.{split}_labels cannot be read: {error.strerror or error}"
-        yield Problem(kind="missing_file", where=str(path), what=what)
-    except _UnreadableFile as problem:
-        yield Problem(kind=problem.kind, where=str(path), what=str(problem))
+    except UnreadableFile as problem:
+        what = str(problem) if problem.kind == "json" else f"data.{split}_labels {problem}"
+        yield Problem(kind=problem.kind, where=str(path), what=what)
 
 
 def _parse(raw: RawRow, *, reader: PairFormat) -> PairRow | Problem:
@@ -80,6 +74,20 @@ def _parse(raw: RawRow, *, reader: PairFormat) -> PairRow | Problem:
         return reader(raw.content, raw.where)
     except RowError as problem:
         return Problem(kind=problem.kind, where=raw.where, what=problem.what)
+
+
+def read_rows(path: Path) -> Iterator[RawRow]:
+    """The rows of a .jsonl, .json or .parquet file; what of a row cannot be decoded is a ``Problem``.
+
+    Raises:
+        UnreadableFile: It has another ending, is not there, or is not what its ending says.
+    """
+    if path.suffix not in _READERS:
+        raise UnreadableFile("file_type", f"has the ending {path.suffix!r}")
+    try:
+        yield from _READERS[path.suffix](path)
+    except OSError as error:
+        raise UnreadableFile("missing_file", f"cannot be read: {error.strerror or error}") from error
 
 
 def read_jsonl(path: Path) -> Iterator[RawRow]:
@@ -107,9 +115,9 @@ def _read_json(path: Path) -> Iterator[RawRow]:
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
-        raise _UnreadableFile("json", f"not a JSON list: {error}") from error
+        raise UnreadableFile("json", f"not a JSON list: {error}") from error
     if not isinstance(content, list):
-        raise _UnreadableFile(
+        raise UnreadableFile(
             "json", f"expected a list of rows, got {type(content).__name__}; one row per line is .jsonl"
         )
     yield from (RawRow(where=f"{path}[{index}]", content=one) for index, one in enumerate(content))
@@ -127,7 +135,7 @@ def _read_parquet(path: Path) -> Iterator[RawRow]:
                     yield RawRow(where=f"{path}[{index}]", content=fields)
                     index += 1
     except ArrowException as error:
-        raise _UnreadableFile("json", f"not a parquet file: {error}") from error
+        raise UnreadableFile("json", f"not a parquet file: {error}") from error
 
 
 _READERS: dict[str, Callable[[Path], Iterator[RawRow]]] = {

@@ -53,8 +53,9 @@ def build_photo_distortions(config: PhotoDistortionsConfig) -> Data:
         FileNotFoundError: A package with photographs is not installed.
     """
 
-    def score_at_random(example: Example, rng: np.random.Generator) -> Demonstration:
-        score = uninformative_score(example.opinion.scale, rng=rng)
+    def give_score(example: Example, rng: np.random.Generator) -> Demonstration:
+        opinion = example.opinion
+        score = uninformative_score(opinion.scale, rng=rng) if config.demonstrated_scores == "random" else opinion.score
         target = answer(config.prompt, thought=describe(example.defect), score=score)
         return Demonstration(prompt=_rating_prompt(example, wording=config.prompt), target=target)
 
@@ -62,7 +63,7 @@ def build_photo_distortions(config: PhotoDistortionsConfig) -> Data:
         train=PhotoDistortions(config, split="train"),
         test=PhotoDistortions(config, split="test"),
         warm_up=PhotoDemonstrations(_recipe(config), stage="warm_up", show=name_the_defect),
-        cold_start=PhotoDemonstrations(_recipe(config), stage="cold_start", show=score_at_random),
+        cold_start=PhotoDemonstrations(_recipe(config), stage="cold_start", show=give_score),
     )
 
 

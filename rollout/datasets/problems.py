@@ -10,14 +10,16 @@ from pydantic import ValidationError
 MAX_LISTED = 20
 
 ProblemKind = Literal[
-    "missing_file", "missing_folder", "empty_file", "file_type", "encoding", "columns", "json", "field",
-    "number", "range", "dataset_name", "question", "answer", "responses", "hidden_responses", "duplicate",
+    "missing_file", "missing_folder", "no_folder", "empty_file", "file_type", "encoding", "columns", "json", "field",
+    "number", "range", "scale", "dataset_name", "question", "answer", "responses", "hidden_responses", "duplicate",
     "missing_image", "unreadable_image", "missing_video", "unreadable_video", "leakage", "trace", "too_long",
+    "too_long_demonstration",
 ]  # fmt: skip
 
 REMEDIES: dict[ProblemKind, str] = {
     "missing_file": "correct the path; ~ is not expanded, and a relative path starts where the command is given",
     "missing_folder": "correct the path; ~ is not expanded, and a relative path starts where the command is given",
+    "no_folder": "give data.image_folder a folder for every data set: 'data.image_folder={NAME: FOLDER, ...}'",
     "empty_file": "give a label file with at least one row",
     "encoding": "save the label file as UTF-8",
     "columns": (
@@ -28,6 +30,10 @@ REMEDIES: dict[ProblemKind, str] = {
     "field": "write the row as the format asks; docs/data.md shows an example",
     "number": "write plain finite decimal numbers",
     "range": "declare the range the labels are given in, data.label_range.minimum and .maximum",
+    "scale": (
+        "say what range the labels are in (--range), map all files to one scale first (arbiter data convert), or give "
+        "--rank-only where only ranks within a data set are rewarded"
+    ),
     "dataset_name": "name the data set in every row; comparisons and metrics are kept apart by it",
     "question": "leave the human text empty, or make data.prompt and data.label_range say what the rows say",
     "answer": "say which answer is better as 1 or 2; ties cannot be trained on",
@@ -40,6 +46,7 @@ REMEDIES: dict[ProblemKind, str] = {
     "unreadable_video": "replace the files, or remove the rows",
     "leakage": "no picture, video, reference scene or id may be in both splits; remove the rows from one",
     "trace": "collect the traces anew for these rows (arbiter collect-traces), or set data.traces=null",
+    "too_long_demonstration": "raise rollout.max_model_len, lower model.max_pixels, or leave the rows out",
     "too_long": (
         "raise rollout.max_model_len, lower model.max_pixels or data.video, or leave the rows out with "
         "data.too_long=drop"

@@ -46,6 +46,8 @@ class TeacherReply:
     text: str
     num_prompt_tokens: int
     num_completion_tokens: int
+    is_cut: bool = False
+    """Whether the limit on tokens ended it."""
 
 
 class TeacherFailed(Exception):

@@ -5,6 +5,7 @@ find sides that are multiples of 28 inside their bounds and leave them alone.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,13 +17,13 @@ from qwen_vl_utils.vision_process import fetch_image
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLVisionConfig
 
-from conf.machine import ModelConfig
-from rollout.families.base import EncodedPrompt, EngineInput, VideoFrames
+from conf.machine import ModelConfig, ModelPart
+from rollout.families.base import EncodedPrompt, EngineInput, EngineTokens, PictureTokens, VideoFrames
 from rollout.families.folders import check_model_folder
 from rollout.families.mrope import Grid, following_positions, prompt_positions
 from rollout.media import load_image
 from rollout.types import Media, Prompt
-from rollout.videos import load_frames
+from rollout.videos import load_frames, pixels_per_frame
 
 T = TypeVar("T")
 
@@ -37,6 +38,7 @@ MEDIA_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image
 STRUCTURE_TOKENS = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
 MEDIA_FEATURES = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw")
 """What the processor makes of media and the model's forward takes."""
+_NUM_TEXTS_KEPT = 1024
 
 
 class QwenVl:
@@ -46,10 +48,15 @@ class QwenVl:
         self._folder = folder
         self._pixels = {"min_pixels": config.min_pixels, "max_pixels": config.max_pixels}
         self._processor = _load_processor(folder)
+        self._numbers_media = config.add_vision_id
+        if self._numbers_media and "add_vision_id" not in str(self._processor.chat_template):
+            raise ValueError(f"model.add_vision_id=true, but the chat template of {folder} cannot number media")
         self._tokenizer = self._processor.tokenizer
         self._banned = tuple(int(self._token_id(token)) for token in MEDIA_TOKENS)
         self._media_token_ids = (self._token_id("<|image_pad|>"), self._token_id("<|video_pad|>"))
         self._positions_per_second = _positions_per_second(folder)
+        # A question is asked about one picture after the other.
+        self._text_tokens = lru_cache(maxsize=_NUM_TEXTS_KEPT)(self._tokenize)
 
     @property
     def banned_token_ids(self) -> tuple[int, ...]:
@@ -124,16 +131,38 @@ class QwenVl:
         self.check_prompt(prompt)
         chat: list[Any] = [
             {"role": message.role, "content": [_chat_part(part) for part in message.content]}
-            for message in prompt.messages
+            for message in (prompt.messages[:-1] if prompt.beginning else prompt.messages)
         ]
-        text = self._processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        text = self._processor.apply_chat_template(
+            chat, tokenize=False, add_generation_prompt=True, add_vision_id=self._numbers_media
+        )
         pictures = [media for media in prompt.media() if media.kind == "image"]
         videos = [media for media in prompt.media() if media.kind == "video"]
         return EngineInput(
-            text=text,
-            images=tuple(self._resize(load_image(media), max_pixels=None) for media in pictures),
+            text=text + prompt.beginning,
+            images=tuple(self._resize(load_image(media), max_pixels=self._pixels["max_pixels"]) for media in pictures),
             videos=tuple(self._frames(media) for media in videos),
         )
+
+    def engine_tokens(self, shown: EngineInput) -> EngineTokens | None:
+        """Tokens and patches of a prompt with pictures; videos, whose times matter too, are left to vLLM.
+
+        The steps are those of the processor, called one by one: its checks of every option cost ten times as much.
+        """
+        if shown.videos:
+            return None
+        pictures = iter(shown.images)
+        token_ids: list[int] = []
+        placed: list[PictureTokens] = []
+        for token_id in self._text_tokens(shown.text):
+            if token_id != self._media_token_ids[0]:
+                token_ids.append(token_id)
+                continue
+            features = self._patches(next(pictures))
+            num_tokens = len(features["pixel_values"]) // MERGE_SIZE**2
+            placed.append(PictureTokens(offset=len(token_ids), num_tokens=num_tokens, features=features))
+            token_ids += [token_id] * num_tokens
+        return EngineTokens(token_ids=tuple(token_ids), pictures=tuple(placed))
 
     def encode_target(self, text: str) -> NDArray[np.int32]:
         """``[T]`` tokens of an assistant answer, ``<|im_end|>`` included."""
@@ -177,25 +206,55 @@ class QwenVl:
         """Write tokenizer, processor and chat template beside exported weights."""
         self._processor.save_pretrained(folder)
 
-    def is_vision(self, parameter_name: str) -> bool:
-        """Whether a trainer parameter belongs to the vision tower (merger included)."""
-        return ".visual." in f".{parameter_name}"
+    def part_of(self, parameter_name: str) -> ModelPart:
+        """The part of the model a trainer parameter belongs to; the merger is the projector."""
+        if ".visual." not in f".{parameter_name}":
+            return "language"
+        return "projector" if ".visual.merger." in f".{parameter_name}" else "vision"
+
+    def _patches(self, picture: Image.Image) -> dict[str, torch.Tensor]:
+        """``pixel_values [patches, C]`` and ``image_grid_thw [3]`` of a picture of the right size."""
+        processor = self._processor.image_processor
+        pixels_1CHW = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+        scaled = processor.rescale_and_normalize(
+            pixels_1CHW,
+            processor.do_rescale,
+            processor.rescale_factor,
+            processor.do_normalize,
+            processor.image_mean,
+            processor.image_std,
+        )
+        patches, rows, columns = processor.patchify(
+            scaled, patch_size=PATCH_SIZE, merge_size=MERGE_SIZE, temporal_patch_size=FRAMES_PER_STEP
+        )
+        return {"pixel_values": patches[0], "image_grid_thw": torch.tensor([1, rows, columns])}
 
     def _frames(self, media: Media) -> VideoFrames:
         assert media.fps is not None, "a video has fps"
-        frames = [np.asarray(self._resize(frame, max_pixels=media.max_pixels)) for frame in load_frames(media)]
-        return VideoFrames(frames_THW3=np.stack(frames), fps=FRAMES_PER_STEP / _seconds_per_step(media.fps))
+        frames = load_frames(media)
+        max_pixels = pixels_per_frame(
+            len(frames),
+            max_pixels=self._largest_frame(media),
+            total_pixels=media.total_pixels,
+            min_pixels=self._pixels["min_pixels"],
+        )
+        resized = [np.asarray(self._resize(frame, max_pixels=max_pixels)) for frame in frames]
+        return VideoFrames(frames_THW3=np.stack(resized), fps=FRAMES_PER_STEP / _seconds_per_step(media.fps))
 
-    def _resize(self, image: Image.Image, *, max_pixels: int | None) -> Image.Image:
-        bounds = dict(self._pixels)
-        if max_pixels is not None:
-            bounds["max_pixels"] = min(max_pixels, bounds["max_pixels"])
-        if bounds["max_pixels"] < bounds["min_pixels"]:
-            raise ValueError(
-                f"data.video.max_pixels={max_pixels} is below model.min_pixels={bounds['min_pixels']}; raise it"
-            )
+    def _largest_frame(self, media: Media) -> int:
+        """The lower of both limits, the video's and the model's."""
+        least, most = self._pixels["min_pixels"], self._pixels["max_pixels"]
+        if media.max_pixels is not None and media.max_pixels < least:
+            raise ValueError(f"data.video.max_pixels={media.max_pixels} is below model.min_pixels={least}; raise it")
+        return most if media.max_pixels is None else min(media.max_pixels, most)
+
+    def _resize(self, image: Image.Image, *, max_pixels: float) -> Image.Image:
+        bounds = {"min_pixels": self._pixels["min_pixels"], "max_pixels": max_pixels}
         resized: Image.Image = fetch_image({"image": image, **bounds}, image_patch_size=PATCH_SIZE)
         return resized
+
+    def _tokenize(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _token_id(self, token: str) -> int:
         found = self._tokenizer.convert_tokens_to_ids(token)

@@ -18,14 +18,15 @@ from torch import nn
 
 from conf.machine import ModelConfig
 from conf.schema import RolloutConfig, SamplingConfig
+from rollout.datasets.pair_questions import ask_pair
 from rollout.families import build_family
 from rollout.families.base import Family
 from rollout.families.tiny_qwen_vl import TinyModelSize, create_tiny_qwen_vl
-from rollout.types import Media, Message, Opinion, Prompt, RolloutGroup, Scale
+from rollout.types import Media, Message, Opinion, Preference, Prompt, RolloutGroup, Scale
 from rollout.weights.gloo import GlooSender
 from rollout.weights.manifest import TensorEntry, WeightManifest
 from rollout.worker import RolloutWorker
-from rollout.worker_types import EndedText, EngineOptions, GenerationOrder, MediaLimits
+from rollout.worker_types import EndedText, EngineOptions, ForcedToken, GenerationOrder, MediaLimits
 
 BOUND = 1e-3
 """What the acceptance of engine/trainer agreement asks for in fp32, in nats."""
@@ -54,6 +55,18 @@ def prompt_about(*media: Media, name: str = "p", text: str = QUESTION) -> Prompt
         messages=(Message(role="user", content=(*media, text)),),
         reference=Opinion(score=3.0, scale=Scale(minimum=1.0, maximum=5.0)),
         source="noise",
+        content_id=name,
+    )
+
+
+def pair_about(*media: Media, name: str) -> Prompt:
+    """A pairwise question."""
+    messages = ask_pair("pairwise_brief", media=media, question="Which is it?", responses=("blur", "haze"))
+    return Prompt(
+        prompt_id=name,
+        messages=messages,
+        reference=Preference(better=1, pair_id=name, question="Which is it?", responses=("blur", "haze")),
+        source="pairs",
         content_id=name,
     )
 
@@ -97,7 +110,7 @@ class Bench:
         generator = torch.Generator().manual_seed(self.version)
         with torch.no_grad():
             for name, tensor in self.model.named_parameters():
-                if not only_vision or self.family.is_vision(name):
+                if not only_vision or self.family.part_of(name) != "language":
                     tensor.add_(0.05 * torch.randn(tensor.shape, generator=generator))
 
     @torch.no_grad()
@@ -122,7 +135,14 @@ class Bench:
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("engine") / "tiny"
     create_tiny_qwen_vl(Path(folder), size=TinyModelSize(), seed=0)
-    config = ModelConfig(family="qwen2_5_vl", path=str(folder), size=None, min_pixels=28 * 28, max_pixels=28 * 28 * 64)
+    config = ModelConfig(
+        family="qwen2_5_vl",
+        path=str(folder),
+        size=None,
+        min_pixels=28 * 28,
+        max_pixels=28 * 28 * 64,
+        add_vision_id=True,
+    )
     rollout = RolloutConfig(
         prompts_per_step=4,
         num_completions=4,
@@ -225,9 +245,28 @@ def test_another_frame_rate_changes_the_logprobs(bench: Bench, tmp_path: Path) -
 
 
 def test_engine_and_trainer_see_the_same_prompt_tokens(bench: Bench) -> None:
-    prompt = prompt_about(picture(1))
+    prompt = prompt_about(picture(1), picture(2))
     (group,) = bench.sample([prompt])
     assert group.prompt_token_ids.tolist() == bench.family.encode(prompt).token_ids.tolist()
+    text = bench.family.decode(group.prompt_token_ids.tolist())
+    assert [text.count(number) for number in ("Picture 1: ", "Picture 2: ")] == [1, 1]
+
+
+def test_pictures_videos_and_pairs_sampled_together_have_the_logprobs_each_has_alone(
+    bench: Bench, tmp_path: Path
+) -> None:
+    prompts = [
+        prompt_about(picture(1), name="picture"),
+        prompt_about(video(tmp_path, seeds=range(6), fps=1.5), name="video"),
+        pair_about(picture(2), video(tmp_path, seeds=range(10, 14)), name="pair"),
+    ]
+    together = bench.sample(prompts)
+    assert bench.disagreement(together) < BOUND
+    for prompt, group in zip(prompts, together, strict=True):
+        (alone,) = bench.sample([prompt])
+        for one, other in zip(group.completions, alone.completions, strict=True):
+            assert one.token_ids.tolist() == other.token_ids.tolist()
+            assert np.abs(one.logprobs - other.logprobs).max() < BOUND
 
 
 def test_another_picture_changes_the_logprobs(bench: Bench) -> None:
@@ -316,3 +355,30 @@ def test_a_push_that_moves_only_the_vision_tower_reaches_cached_pictures(bench: 
     after = bench.sample(prompts)
     assert bench.disagreement(after) < BOUND
     assert bench.disagreement(before) > 10 * BOUND
+
+
+def test_a_forced_token_has_the_log_prob_the_trainer_gives_it(bench: Bench) -> None:
+    prompts = [prompt_about(picture(1), name="a"), prompt_about(picture(2), name="b", text="How dull?")]
+    said = [("<think>It is sharp.</think><answer>Score: ", "4"), ("<answer>Score:3.", "7"), ("<answer>Score:3.7", "0")]
+    tokens = [ForcedToken(prompt=prompt, before=before, token=token) for prompt in prompts for before, token in said]
+    found = bench.runner.run(bench.worker.forced_logprobs(tokens))
+    for one, logprob in zip(tokens, found, strict=True):
+        token_ids = bench.family.encode_target(one.before + one.token)[:-1]
+        assert logprob == pytest.approx(bench.trainer_logprobs(one.prompt, token_ids)[-1], abs=BOUND)
+
+
+def test_forced_tokens_follow_the_weights_and_leave_sampling_as_it_was(bench: Bench) -> None:
+    token = ForcedToken(prompt=prompt_about(picture(3)), before="<answer>3.", token="2")
+    before = bench.sample([token.prompt])[0].completions[0].text
+    (first,) = bench.runner.run(bench.worker.forced_logprobs([token]))
+    assert bench.sample([token.prompt])[0].completions[0].text == before
+    bench.shake(only_vision=True)
+    bench.push()
+    (second,) = bench.runner.run(bench.worker.forced_logprobs([token]))
+    assert abs(first - second) > 1e-4
+
+
+def test_what_is_no_token_of_its_own_cannot_be_forced(bench: Bench) -> None:
+    token = ForcedToken(prompt=prompt_about(picture(1)), before="<answer>", token="é")
+    with pytest.raises(ValueError, match="the tokenizer writes 'é' in"):
+        bench.runner.run(bench.worker.forced_logprobs([token]))

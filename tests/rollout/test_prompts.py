@@ -2,6 +2,8 @@
 
 import pytest
 
+from rollout.datasets.base import Mixture
+from rollout.mixture import MixedOrder
 from rollout.prompts import DemonstrationStream, EpochOrder, PromptStream
 from rollout.types import Demonstration, Message, Opinion, Prompt, Scale
 
@@ -97,6 +99,13 @@ def test_the_prompt_stream_gives_the_prompts_of_the_order() -> None:
     stream = PromptStream(_Numbers(10), prompts_per_step=4, seed=3)
     expected = [str(index) for index in _order(10, 4).indices(2)]
     assert [prompt.prompt_id for prompt in stream.batch(2)] == expected
+
+
+def test_the_prompt_stream_follows_a_mixture() -> None:
+    mixture = Mixture(names=("a", "b") * 6, rule="uniform", chunk_size=2)
+    stream = PromptStream(_Numbers(12), prompts_per_step=4, seed=3, mixture=mixture)
+    expected = [str(index) for index in MixedOrder(mixture, per_step=4, seed=3).indices(5)]
+    assert [prompt.prompt_id for prompt in stream.batch(5)] == expected
 
 
 def test_the_demonstration_stream_gives_the_demonstrations_of_the_order() -> None:

@@ -1,28 +1,61 @@
 """What the Qwen2.5-VL family makes of prompts, held against transformers' own processor and positions."""
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import AutoTokenizer
 
 from conf.machine import ModelConfig
+from rollout.datasets.questions import ask
 from rollout.families import build_family
 from rollout.families.base import Family
 from rollout.families.tiny_qwen_vl import TinyModelSize, create_tiny_qwen_vl
-from rollout.types import Media, Message, Preference, Prompt
+from rollout.types import Media, Message, Preference, Prompt, Scale
 
 MIN_PIXELS, MAX_PIXELS = 28 * 28, 28 * 28 * 16
 COMPLETION = np.array([5, 6, 7], dtype=np.int32)
 
 
+CHAT = (
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n{number}"
+    "<|vision_start|><|image_pad|><|vision_end|>You are doing the image quality assessment task. Here is the question:"
+    " What is your overall rating on the quality of this picture? The rating should be a float between 1 and 5, rounded"
+    " to two decimal places, with 1 representing very poor quality and 5 representing excellent quality. First output"
+    " the thinking process in <think> </think> tags and then output the final answer with only one"
+    " score in <answer> </answer> tags.<|im_end|>\n"
+    "<|im_start|>assistant\n"
+)
+"""What VisualQuality-R1 is asked, wrapped by Qwen2.5-VL's template."""
+
+
 @pytest.fixture(scope="module")
-def family(tmp_path_factory: pytest.TempPathFactory) -> Family:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("family") / "tiny"
     create_tiny_qwen_vl(folder, size=TinyModelSize(), seed=0)
-    config = ModelConfig(family="qwen2_5_vl", path=str(folder), size=None, min_pixels=MIN_PIXELS, max_pixels=MAX_PIXELS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def family(folder: Path) -> Family:
+    return _family(folder)
+
+
+def _family(
+    folder: Path, *, min_pixels: int = MIN_PIXELS, max_pixels: int = MAX_PIXELS, add_vision_id: bool = False
+) -> Family:
+    config = ModelConfig(
+        family="qwen2_5_vl",
+        path=str(folder),
+        size=None,
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+        add_vision_id=add_vision_id,
+    )
     return build_family(config, folder=str(folder))
 
 
@@ -38,12 +71,20 @@ def _picture(height: int, width: int) -> Media:
 
 
 def _video(
-    folder: Path, *, num_frames: int, height: int = 56, width: int = 84, fps: float = 2.0, max_pixels: int | None = None
+    folder: Path,
+    *,
+    num_frames: int,
+    height: int = 56,
+    width: int = 84,
+    fps: float = 2.0,
+    max_pixels: int | None = None,
+    total_pixels: int | None = None,
 ) -> Media:
     paths = [folder / f"{index}.png" for index in range(num_frames)]
     for seed, path in enumerate(paths):
         path.write_bytes(_png(height, width, seed=seed))
-    return Media(kind="video", frames=tuple(map(str, paths)), fps=fps, max_pixels=max_pixels)
+    frames = tuple(map(str, paths))
+    return Media(kind="video", frames=frames, fps=fps, max_pixels=max_pixels, total_pixels=total_pixels)
 
 
 def _prompt(*content: str | Media) -> Prompt:
@@ -95,6 +136,70 @@ def test_frames_are_reduced_to_the_lower_of_both_limits(family: Family, tmp_path
 def test_a_limit_below_the_models_smallest_picture_is_refused(family: Family, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"data\.video\.max_pixels=500 is below model\.min_pixels=784"):
         family.encode(_prompt(_video(tmp_path, num_frames=2, max_pixels=500)))
+
+
+def test_frames_share_what_is_allowed_in_total(family: Family, tmp_path: Path) -> None:
+    # 8 frames are 4 steps in time: a quarter of 4 * 3136 is 56x56, where 16 cells are allowed each.
+    shared = _video(tmp_path, num_frames=8, height=280, width=280, total_pixels=4 * 56 * 56)
+    assert family.encode(_prompt(shared)).media_grids == ((4, 4, 4),)
+
+
+def test_frames_are_not_reduced_below_the_models_smallest_picture(family: Family, tmp_path: Path) -> None:
+    starved = _video(tmp_path, num_frames=8, height=280, width=280, total_pixels=784)
+    assert family.encode(_prompt(starved)).media_grids == ((4, 2, 2),)
+
+
+@pytest.mark.parametrize(
+    ("size", "shown", "num_tokens"),
+    [
+        ((1024, 768), (448, 336), 192),
+        ((512, 384), (448, 336), 192),
+        ((1920, 1080), (504, 280), 180),
+        ((6000, 4000), (476, 308), 187),
+        ((28, 28), (56, 56), 4),
+    ],
+)
+def test_pictures_are_resized_as_refine_iqa_does(
+    folder: Path, size: tuple[int, int], shown: tuple[int, int], num_tokens: int
+) -> None:
+    family = _family(folder, min_pixels=4 * 784, max_pixels=360 * 420)
+    buffer = io.BytesIO()
+    Image.new("RGB", size).save(buffer, "PNG")
+    prompt = _prompt(Media(kind="image", data=buffer.getvalue()))
+    assert family.engine_input(prompt).images[0].size == shown
+    assert family.encode(prompt).num_media_tokens == num_tokens
+
+
+@pytest.mark.parametrize(("add_vision_id", "number"), [(False, ""), (True, "Picture 1: ")])
+def test_the_chat_is_the_published_one_with_and_without_a_number_before_the_picture(
+    folder: Path, number: str, *, add_vision_id: bool
+) -> None:
+    family, picture = _family(folder, add_vision_id=add_vision_id), _picture(56, 56)
+    (message,) = ask("visualquality_r1", picture=picture, scale=Scale(minimum=1.0, maximum=5.0))
+    prompt = _prompt(*message.content)
+    assert family.engine_input(prompt).text == CHAT.format(number=number)
+    in_tokens = CHAT.format(number=number).replace("<|image_pad|>", 4 * "<|image_pad|>")
+    assert AutoTokenizer.from_pretrained(folder).decode(family.encode(prompt).token_ids) == in_tokens
+    assert family.count_tokens(prompt) == len(family.encode(prompt).token_ids)
+
+
+def test_pictures_and_videos_are_numbered_apart_and_in_reading_order(folder: Path, tmp_path: Path) -> None:
+    text = (
+        _family(folder, add_vision_id=True)
+        .engine_input(_prompt(_picture(28, 28), "a", _video(tmp_path, num_frames=2), "b", _picture(28, 28)))
+        .text
+    )
+    image, video = ("<|vision_start|><|image_pad|><|vision_end|>", "<|vision_start|><|video_pad|><|vision_end|>")
+    assert f"Picture 1: {image}aVideo 1: {video}bPicture 2: {image}" in text
+
+
+def test_a_template_that_cannot_number_media_is_refused(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "plain")
+    template = tmp_path / "plain" / "chat_template.jinja"
+    template.write_text(template.read_text().replace("add_vision_id", "false"))
+    _family(tmp_path / "plain")
+    with pytest.raises(ValueError, match=r"model\.add_vision_id=true, but the chat template of .* cannot number media"):
+        _family(tmp_path / "plain", add_vision_id=True)
 
 
 @pytest.mark.parametrize(("fps", "expected"), [(2.0, [0, 2, 4, 6]), (0.8, [0, 5, 10, 15]), (24.0, [0, 0, 0, 0])])

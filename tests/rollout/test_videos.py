@@ -13,9 +13,9 @@ from qwen_vl_utils.vision_process import smart_nframes
 from conf.data import VideoConfig
 from rollout.media import load_image
 from rollout.types import Media
-from rollout.videos import frame_files, frames_to_show, load_frames, open_video, spread
+from rollout.videos import frame_files, frames_to_show, load_frames, open_video, pixels_per_frame, spread
 
-CONFIG = VideoConfig(fps=2.0, max_frames=8, max_pixels=10_000)
+CONFIG = VideoConfig(fps=2.0, max_frames=8, max_pixels=10_000, total_pixels=None)
 
 
 def _config(*, fps: float = 2.0, max_frames: int = 8) -> VideoConfig:
@@ -81,6 +81,45 @@ def test_as_many_frames_are_shown_as_qwen_vl_utils_would(
     theirs = smart_nframes({"fps": fps, "max_frames": max_frames}, total_frames=num_frames, video_fps=native_fps)
     ours = frames_to_show(num_frames, native_fps=native_fps, config=_config(fps=fps, max_frames=max_frames))
     assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "native_fps", "indices", "fps"),
+    [
+        (300, 30.0, [0, 33, 66, 100, 133, 166, 199, 233, 266, 299], 1.0),
+        (75, 25.0, [0, 25, 49, 74], 1.3333),
+        (261, 29.97, [0, 37, 74, 111, 149, 186, 223, 260], 0.9186),
+    ],
+)
+def test_the_frames_shown_are_those_of_refine_iqa(
+    num_frames: int, native_fps: float, indices: list[int], fps: float
+) -> None:
+    shown = frames_to_show(num_frames, native_fps=native_fps, config=_config(fps=1.0, max_frames=768))
+    assert spread(num_frames, num_shown=shown) == indices
+    assert native_fps * shown / num_frames == pytest.approx(fps, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "most"), [(4, 151_200.0), (37, 151_200.0), (38, 147_887.1579), (40, 140_492.8), (448, 13_171.0)]
+)
+def test_frames_share_a_total_as_in_refine_iqa(num_frames: int, most: float) -> None:
+    found = pixels_per_frame(num_frames, max_pixels=360 * 420, total_pixels=3584 * 784, min_pixels=16 * 784)
+    assert found == pytest.approx(most)
+
+
+def test_without_a_total_every_frame_may_be_as_large_as_any() -> None:
+    assert pixels_per_frame(768, max_pixels=10_000, total_pixels=None, min_pixels=784) == 10_000
+
+
+def test_the_smallest_share_is_not_above_the_largest_frame() -> None:
+    assert pixels_per_frame(768, max_pixels=800, total_pixels=784, min_pixels=784) == 800
+
+
+def test_a_video_in_memory_is_shown_like_its_file(tmp_path: Path) -> None:
+    path = _write_video(tmp_path / "a.mp4")
+    media = open_video(path, config=CONFIG)
+    in_memory = Media(kind="video", data=path.read_bytes(), indices=media.indices, fps=media.fps)
+    assert [frame.tobytes() for frame in load_frames(in_memory)] == [frame.tobytes() for frame in load_frames(media)]
 
 
 def test_first_and_last_frame_are_among_those_that_are_spread() -> None:
@@ -194,8 +233,10 @@ def test_a_video_is_not_read_as_a_picture_nor_a_picture_as_a_video() -> None:
         ({"kind": "image"}, "exactly one of path, data and frames"),
         ({"kind": "image", "path": "a", "data": b"b"}, "exactly one of path, data and frames"),
         ({"kind": "image", "path": "a", "fps": 1.0}, "are for videos"),
-        ({"kind": "video", "path": "a", "fps": 1.0}, "a path with the indices of its frames"),
-        ({"kind": "video", "data": b"a", "fps": 1.0}, "a path with the indices of its frames"),
+        ({"kind": "image", "path": "a", "total_pixels": 784}, "are for videos"),
+        ({"kind": "video", "path": "a", "fps": 1.0}, "a file with the indices of its frames"),
+        ({"kind": "video", "data": b"a", "fps": 1.0}, "a file with the indices of its frames"),
+        ({"kind": "video", "frames": ("a", "b"), "indices": (0, 1), "fps": 1.0}, "a file with the indices of"),
         ({"kind": "video", "frames": ("a", "b")}, "a video needs fps above 0, got None"),
     ],
 )

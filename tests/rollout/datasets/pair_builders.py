@@ -15,7 +15,7 @@ from rollout.datasets.problems import DatasetProblems
 from rollout.types import Prompt
 
 Row = dict[str, object]
-VIDEO = {"fps": 2.0, "max_frames": 8, "max_pixels": 10_000}
+VIDEO = {"fps": 2.0, "max_frames": 8, "max_pixels": 10_000, "total_pixels": None}
 
 
 def pair_row(name: str, *, better: int = 1, image: str | None = None, **changes: object) -> Row:

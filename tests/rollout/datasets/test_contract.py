@@ -11,9 +11,12 @@ import pytest
 
 from conf.data import (
     DataConfig,
+    MixedConfig,
     OpinionScoreConfig,
+    PhotoDefectsConfig,
     PhotoDistortionsConfig,
     PhotoPairsConfig,
+    PhotoVideosConfig,
     PreferencePairsConfig,
     ScaleConfig,
     VideoConfig,
@@ -23,9 +26,11 @@ from rollout.datasets.base import Data, Dataset, scale_of
 from rollout.datasets.export import write_folder
 from rollout.datasets.traces import shown_choice
 from rollout.media import load_image
-from rollout.types import Prompt
+from rollout.types import Media, Prompt
+from rollout.videos import load_frames
 
 SCALE = ScaleConfig(minimum=1, maximum=5)
+VIDEO = VideoConfig(fps=2.0, max_frames=8, max_pixels=784, total_pixels=None)
 
 
 def _photo_distortions(tmp_path: Path) -> DataConfig:
@@ -37,6 +42,7 @@ def _photo_distortions(tmp_path: Path) -> DataConfig:
         num_train=48,
         num_test=24,
         prompt="visualquality_r1",
+        demonstrated_scores="random",
         data_seed=5,
     )
 
@@ -54,7 +60,10 @@ def _opinion_score(tmp_path: Path) -> DataConfig:
         test_label_format="visualquality_r1",
         label_range=SCALE,
         higher_is_better=True,
+        mixture="proportional",
+        chunk_size=1,
         prompt="visualquality_r1",
+        video=VIDEO,
     )
 
 
@@ -86,17 +95,45 @@ def _preference_pairs(tmp_path: Path) -> DataConfig:
         traces=str(tmp_path / "traces.jsonl"),
         difficulty="all",
         too_long="refuse",
-        video=VideoConfig(fps=2.0, max_frames=8, max_pixels=784),
+        video=VIDEO,
     )
+
+
+def _photo_videos(tmp_path: Path) -> DataConfig:
+    del tmp_path
+    return PhotoVideosConfig(
+        kind="photo_videos", scale=SCALE, crop_size=56, num_train=48, num_test=24, prompt="quality", data_seed=5
+    )
+
+
+def _photo_defects(tmp_path: Path) -> DataConfig:
+    del tmp_path
+    return PhotoDefectsConfig(
+        kind="photo_defects",
+        crop_size=56,
+        num_train=8,
+        num_test=8,
+        tasks=["type", "area"],
+        reference="both",
+        data_seed=5,
+    )
+
+
+def _mixed(tmp_path: Path) -> DataConfig:
+    parts = {"scores": _photo_distortions(tmp_path), "defects": _photo_defects(tmp_path)}
+    return MixedConfig.model_validate({"kind": "mixed", "parts": parts, "mixture": "uniform"})
 
 
 CONFIGS: dict[str, Callable[[Path], DataConfig]] = {
     "photo_distortions": _photo_distortions,
+    "photo_videos": _photo_videos,
     "photo_pairs": _photo_pairs,
+    "photo_defects": _photo_defects,
     "opinion_score": _opinion_score,
     "preference_pairs": _preference_pairs,
+    "mixed": _mixed,
 }
-SCORED = ["opinion_score", "photo_distortions"]
+SCORED = ["opinion_score", "photo_distortions", "photo_videos"]
 PAIRED = ["photo_pairs", "preference_pairs"]
 
 
@@ -123,8 +160,10 @@ def _prompts(dataset: Dataset) -> list[Prompt]:
 
 
 def _picture(prompt: Prompt) -> bytes:
-    (media,) = prompt.media()
-    return load_image(media).tobytes()
+    """The picture or video asked about, which is the last one."""
+    media = list(prompt.media())[-1]
+    frames = [load_image(media)] if media.kind == "image" else load_frames(media)
+    return b"".join(frame.tobytes() for frame in frames)
 
 
 def test_the_config_union_and_the_registry_name_the_same_kinds() -> None:
@@ -150,7 +189,7 @@ def test_no_picture_is_in_both_splits(data: Data) -> None:
 
 @pytest.mark.parametrize("kind", sorted(DATASETS))
 def test_a_data_set_has_a_scale_where_it_asks_for_scores(kind: str, tmp_path: Path) -> None:
-    assert (scale_of(CONFIGS[kind](tmp_path)) is not None) == (kind in SCORED)
+    assert (scale_of(CONFIGS[kind](tmp_path)) is not None) == (kind in (*SCORED, "mixed"))
 
 
 def test_every_label_lies_on_the_declared_scale(scored: Data) -> None:
@@ -194,7 +233,10 @@ def test_every_prompt_names_its_source(data: Data) -> None:
 
 def test_the_picture_comes_before_the_question(data: Data) -> None:
     (message,) = data.test.prompt(0).messages
-    assert [type(part).__name__ for part in message.content] == ["Media", "str"]
+    *media, last = message.content
+    assert media
+    assert all(isinstance(part, Media) for part in media)
+    assert isinstance(last, str)
 
 
 def test_no_prompt_shows_its_label(scored: Data) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.data import OpinionScoreConfig, PhotoDistortionsConfig, PhotoPairsConfig, ScaleConfig
+from conf.data import OpinionScoreConfig, PhotoDistortionsConfig, PhotoPairsConfig, ScaleConfig, VideoConfig
 from rollout.datasets.base import Data, Dataset
 from rollout.datasets.export import write_folder
 from rollout.datasets.opinion_score import build_opinion_score
@@ -57,6 +57,7 @@ def _photos() -> Data:
         num_train=6,
         num_test=4,
         prompt="visualquality_r1",
+        demonstrated_scores="random",
         data_seed=0,
     )
     return build_photo_distortions(config)
@@ -73,7 +74,10 @@ def _read(folder: Path) -> Data:
         test_label_format="visualquality_r1",
         label_range=SCALE,
         higher_is_better=True,
+        mixture="proportional",
+        chunk_size=1,
         prompt="visualquality_r1",
+        video=VideoConfig(fps=2.0, max_frames=8, max_pixels=784, total_pixels=None),
     )
     return build_opinion_score(config)
 

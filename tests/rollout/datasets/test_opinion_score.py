@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 
 from conf.data import OpinionScoreConfig
-from rollout.datasets.opinion_score import build_opinion_score, rescale
+from rollout.datasets.base import Mixture
+from rollout.datasets.label_rows import LabelRow
+from rollout.datasets.opinion_score import build_opinion_score, opinion_of
 from rollout.datasets.problems import MAX_LISTED, REMEDIES, DatasetProblems, Problem, ProblemKind
 from rollout.datasets.questions import rating_question
-from rollout.types import Scale
+from rollout.types import Opinion, Scale
 
 ONE_TO_FIVE = {"minimum": 1.0, "maximum": 5.0}
 TRAIN = ("i1.png a.png 4.0 0.5", "i1.png b.png 2.0 0.5")
@@ -48,7 +50,10 @@ def _config(
         "test_label_format": "kadid",
         "label_range": ONE_TO_FIVE,
         "higher_is_better": True,
+        "mixture": "proportional",
+        "chunk_size": 1,
         "prompt": "visualquality_r1",
+        "video": {"fps": 2.0, "max_frames": 8, "max_pixels": 784, "total_pixels": None},
     }
     return OpinionScoreConfig.model_validate({**values, **(changes or {})})
 
@@ -60,9 +65,16 @@ def _problems(config: OpinionScoreConfig) -> list[tuple[ProblemKind, str]]:
     return [(problem.kind, Path(problem.where).name) for problem in caught.value.problems]
 
 
-def _json_line(image: str, label: float, *, row_id: int | None = None, question: str = "") -> str:
+def _opinion(config: OpinionScoreConfig, *, label: float, std: float | None = None) -> Opinion:
+    row = LabelRow(where="labels:1", media="a.png", label=label, std=std, content="a.png", dataset_name="mine")
+    return opinion_of(row, config=config)
+
+
+def _json_line(
+    image: str, label: float, *, row_id: int | None = None, question: str = "", dataset_name: str = "mine"
+) -> str:
     turns = [{"from": "human", "value": question}, {"from": "gpt", "value": label}]
-    return json.dumps({"id": row_id, "dataset_name": "mine", "image": image, "conversations": turns})
+    return json.dumps({"id": row_id, "dataset_name": dataset_name, "image": image, "conversations": turns})
 
 
 def _json_config(tmp_path: Path, *, train: Sequence[str]) -> OpinionScoreConfig:
@@ -118,18 +130,18 @@ def test_an_index_outside_the_split_is_an_error(index: int, tmp_path: Path) -> N
 
 def test_kadids_first_label_maps_to_the_published_value(tmp_path: Path) -> None:
     config = _config(tmp_path, changes={"label_range": {"minimum": 1.0, "maximum": 4.93}})
-    assert rescale(4.57, std=None, config=config).score == 4.633587786259543
+    assert _opinion(config, label=4.57).score == 4.633587786259543
 
 
 def test_the_spread_over_raters_is_scaled_like_the_label(tmp_path: Path) -> None:
     config = _config(tmp_path, changes={"label_range": {"minimum": 0.0, "maximum": 100.0}})
-    assert rescale(50.0, std=10.0, config=config).std == pytest.approx(0.4)
+    assert _opinion(config, label=50.0, std=10.0).std == pytest.approx(0.4)
 
 
 def test_difference_scores_are_turned_round(tmp_path: Path) -> None:
     changes = {"label_range": {"minimum": 0.0, "maximum": 1.0}, "higher_is_better": False}
     config = _config(tmp_path, changes=changes)
-    assert [rescale(label, std=None, config=config).score for label in (0.0, 0.25, 1.0)] == [5.0, 4.0, 1.0]
+    assert [_opinion(config, label=label).score for label in (0.0, 0.25, 1.0)] == [5.0, 4.0, 1.0]
 
 
 def test_a_label_a_rounding_error_outside_its_range_is_taken(tmp_path: Path) -> None:
@@ -141,6 +153,71 @@ def test_a_label_a_rounding_error_outside_its_range_is_taken(tmp_path: Path) -> 
 @pytest.mark.parametrize("label", ["0.25", "5.01", "-3"])
 def test_a_label_outside_its_range_is_refused(label: str, tmp_path: Path) -> None:
     assert _problems(_config(tmp_path, train=[f"i1.png a.png {label} 0.1"])) == [("range", "train:1")]
+
+
+def test_a_plain_row_is_read_on_the_scale_it_declares(tmp_path: Path) -> None:
+    rows = [
+        {"id": 1, "image": "a.png", "score": 75.0, "std": 10.0, "scale": [0, 100], "content": "roof"},
+        {"id": 2, "image": "b.png", "score": 3.0, "dataset": "mine"},
+    ]
+    lines = [json.dumps(row) for row in rows]
+    data = build_opinion_score(_config(tmp_path, train=lines, changes={"label_format": "plain"}))
+    declared, other = data.train.prompt(0), data.train.prompt(1)
+    assert (declared.opinion.score, declared.opinion.std, declared.content_id) == (4.0, 0.4, "roof")
+    assert (declared.source, other.source, other.opinion.score) == ("opinion_score", "mine", 3.0)
+
+
+def test_a_label_outside_the_scale_its_row_declares_is_refused(tmp_path: Path) -> None:
+    line = json.dumps({"id": 1, "image": "a.png", "score": 3.0, "scale": [0, 1]})
+    assert _problems(_config(tmp_path, train=[line], changes={"label_format": "plain"})) == [("range", "train:1")]
+
+
+def test_a_split_may_be_several_files(tmp_path: Path) -> None:
+    config = _json_config(tmp_path, train=[_json_line("a.png", 3.0, row_id=1)])
+    (tmp_path / "more").write_text(_json_line("b.png", 4.0, row_id=1) + "\n")
+    config = config.model_copy(update={"train_labels": [str(tmp_path / "train"), str(tmp_path / "more")]})
+    train = build_opinion_score(config).train
+    assert [train.prompt(index).opinion.score for index in range(len(train))] == [3.0, 4.0]
+
+
+def test_equal_names_in_two_data_sets_are_two_pictures(tmp_path: Path) -> None:
+    config = _json_config(tmp_path, train=[_json_line("a.png", 3.0), _json_line("a.png", 4.0, dataset_name="other")])
+    other = _pictures(tmp_path / "other", "a.png")
+    folders = {"mine": str(tmp_path / "images"), "other": str(other)}
+    train = build_opinion_score(config.model_copy(update={"image_folder": folders})).train
+    prompts = [train.prompt(index) for index in range(2)]
+    assert [media.path for prompt in prompts for media in prompt.media()] == [
+        str(tmp_path / "images" / "a.png"),
+        str(other / "a.png"),
+    ]
+    assert (train.source, [prompt.prompt_id for prompt in prompts]) == ("mine+other", ["mine/a.png", "other/a.png"])
+
+
+def test_a_data_set_without_a_folder_is_refused(tmp_path: Path) -> None:
+    config = _json_config(tmp_path, train=[_json_line("a.png", 3.0), _json_line("b.png", 4.0, dataset_name="other")])
+    config = config.model_copy(update={"image_folder": {"mine": str(tmp_path / "images")}})
+    assert _problems(config) == [("no_folder", "train:2")]
+
+
+def test_the_data_sets_share_a_step_as_the_config_says(tmp_path: Path) -> None:
+    config = _json_config(tmp_path, train=[_json_line("a.png", 3.0), _json_line("b.png", 4.0, dataset_name="other")])
+    assert build_opinion_score(config).mixture is None
+    config = config.model_copy(update={"mixture": "uniform"})
+    expected = Mixture(names=("mine", "other"), rule="uniform", chunk_size=1)
+    assert build_opinion_score(config).mixture == expected
+
+
+def test_rows_may_ask_on_two_scales_which_the_data_tells(tmp_path: Path) -> None:
+    percent = Scale(minimum=0.0, maximum=100.0)
+    rows = [
+        _json_line("a.png", 3.0, question=rating_question(Scale(minimum=1.0, maximum=5.0))),
+        _json_line("b.png", 60.0, question=rating_question(percent), dataset_name="other"),
+    ]
+    config = _json_config(tmp_path, train=rows)
+    config = config.model_copy(
+        update={"label_range": config.label_range.model_copy(update={"minimum": 0.0, "maximum": 100.0})}
+    )
+    assert build_opinion_score(config).asked_scales == (percent, Scale(minimum=1.0, maximum=5.0))
 
 
 def test_a_missing_label_file_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from rollout.datasets.distortions import EASY_KINDS, KIND_WORDS, LEVEL_WORDS, di
 from rollout.datasets.photo_distortions import build_photo_distortions
 from rollout.datasets.photographs import PHOTOGRAPHS, TEST_NAMES, TRAIN_NAMES
 from rollout.media import load_image
-from rollout.types import Demonstration, Prompt
+from rollout.types import Demonstration, Opinion, Prompt
 
 Wording = Literal["visualquality_r1", "visualquality_r1_no_thinking"]
 
@@ -27,6 +27,7 @@ def _config(
     maximum: float = 5.0,
     crop_size: int = 56,
     prompt: Wording = "visualquality_r1",
+    demonstrated_scores: Literal["random", "opinion"] = "random",
 ) -> PhotoDistortionsConfig:
     return PhotoDistortionsConfig(
         kind="photo_distortions",
@@ -35,6 +36,7 @@ def _config(
         num_train=200,
         num_test=80,
         prompt=prompt,
+        demonstrated_scores=demonstrated_scores,
         data_seed=data_seed,
     )
 
@@ -177,3 +179,15 @@ def test_crops_larger_than_a_photograph_are_refused_when_built() -> None:
 def test_an_index_outside_the_split_is_an_error(index: int) -> None:
     with pytest.raises(IndexError, match=r"photo_distortions/test has entries 0\.\.79"):
         _data().test.prompt(index)
+
+
+def test_a_cold_start_of_true_scores_shows_the_opinion_of_its_picture() -> None:
+    for shown in _shown(_data(_config(demonstrated_scores="opinion")).cold_start, 20):
+        assert isinstance(shown.prompt.reference, Opinion)
+        assert f"<answer>{shown.prompt.reference.score:.2f}</answer>" in shown.target
+
+
+def test_what_the_scores_say_changes_no_picture() -> None:
+    by_chance = _shown(_data().cold_start, 5)
+    informed = _shown(_data(_config(demonstrated_scores="opinion")).cold_start, 5)
+    assert [shown.prompt for shown in by_chance] == [shown.prompt for shown in informed]

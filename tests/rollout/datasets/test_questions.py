@@ -1,17 +1,13 @@
-"""The wording, to the byte, and the targets demonstrations show."""
-
-from typing import get_args
+"""Questions by the name of their wording, and the targets demonstrations show."""
 
 import numpy as np
 import pytest
 
-from conf.base import Section
-from conf.data import OpinionScoreConfig, PhotoDistortionsConfig
 from rollout.datasets.questions import (
-    WORDINGS,
     answer,
     ask,
     ask_for_description,
+    asks_for_thinking,
     describe,
     rating_question,
     uninformative_score,
@@ -20,35 +16,15 @@ from rollout.types import Media, Scale
 
 ONE_TO_FIVE = Scale(minimum=1.0, maximum=5.0)
 PICTURE = Media(kind="image", path="a.png")
-QUESTION = (
-    "You are doing the image quality assessment task. Here is the question: What is your overall rating on"
-    " the quality of this picture? The rating should be a float between 1 and 5, rounded to two decimal"
-    " places, with 1 representing very poor quality and 5 representing excellent quality."
-)
-THINKING = (
-    " First output the thinking process in <think> </think> tags and then output the final answer with only"
-    " one score in <answer> </answer> tags."
-)
-NO_THINKING = " Please only output the final answer with only one score in <answer> </answer> tags."
+VIDEO = Media(kind="video", path="a.mp4", indices=(0, 1), fps=1.0)
 
 
-def test_the_question_on_1_to_5_is_the_published_one() -> None:
-    assert rating_question(ONE_TO_FIVE) == QUESTION
-
-
-@pytest.mark.parametrize(
-    ("wording", "suffix"),
-    [("visualquality_r1", THINKING), ("visualquality_r1_no_thinking", NO_THINKING)],
-)
-def test_the_picture_comes_first_and_then_the_published_text(wording: str, suffix: str) -> None:
-    (message,) = ask(wording, picture=PICTURE, scale=ONE_TO_FIVE)
-    assert (message.role, message.content) == ("user", (PICTURE, QUESTION + suffix))
-
-
-def test_the_declared_scale_fills_in_the_numbers() -> None:
-    text = rating_question(Scale(minimum=0.5, maximum=100.0))
-    assert "between 0.5 and 100, rounded" in text
-    assert "with 0.5 representing very poor quality and 100 representing" in text
+def test_the_rating_question_is_the_beginning_of_what_visualquality_r1_is_asked() -> None:
+    (message,) = ask("visualquality_r1", picture=PICTURE, scale=ONE_TO_FIVE)
+    shown, text = message.content
+    assert shown == PICTURE
+    assert isinstance(text, str)
+    assert text.startswith(rating_question(ONE_TO_FIVE))
 
 
 def test_the_description_prompt_is_the_published_one() -> None:
@@ -56,18 +32,24 @@ def test_the_description_prompt_is_the_published_one() -> None:
     assert message.content == (PICTURE, "Please describe the quality of this image.")
 
 
+def test_a_video_is_described_as_one() -> None:
+    (message,) = ask_for_description(VIDEO)
+    assert message.content == (VIDEO, "Please describe the quality of this video.")
+    assert describe("mild blur", medium="video") == "This video shows mild blur."
+
+
 def test_a_description_is_one_sentence() -> None:
     assert describe("mild blur") == "This picture shows mild blur."
 
 
-@pytest.mark.parametrize("section", [PhotoDistortionsConfig, OpinionScoreConfig])
-def test_the_config_offers_the_wordings_that_exist(section: type[Section]) -> None:
-    assert set(get_args(section.model_fields["prompt"].annotation)) == set(WORDINGS)
-
-
 def test_an_unknown_wording_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="known: visualquality_r1, visualquality_r1_no_thinking"):
-        ask("visual_quality", picture=PICTURE, scale=ONE_TO_FIVE)
+    with pytest.raises(ValueError, match=r"known: .*visualquality_r1, visualquality_r1_no_thinking"):
+        ask("visual", picture=PICTURE, scale=ONE_TO_FIVE)
+
+
+def test_a_wording_says_whether_it_asks_for_thinking() -> None:
+    assert asks_for_thinking("visualquality_r1")
+    assert not asks_for_thinking("visualquality_r1_no_thinking")
 
 
 def test_a_thinking_answer_has_both_blocks() -> None:

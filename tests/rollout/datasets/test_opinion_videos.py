@@ -1,0 +1,126 @@
+"""Label files that name videos: files, folders of frames, and pictures beside them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from conf.data import OpinionScoreConfig
+from rollout.datasets.opinion_score import build_opinion_score
+from rollout.datasets.problems import DatasetProblems
+from rollout.types import Media
+
+SCALE = {"minimum": 1.0, "maximum": 5.0}
+VIDEO = {"fps": 2.0, "max_frames": 4, "max_pixels": 1568, "total_pixels": 3136}
+
+
+def write_video(path: Path, *, num_frames: int = 12, grey: int = 40) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=6)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(num_frames):
+            pixels_HW3 = np.full((48, 64, 3), grey + index, dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels_HW3, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def write_frames(folder: Path, *, num: int) -> None:
+    folder.mkdir()
+    for index in range(num):
+        Image.new("RGB", (40, 30), (index, 0, 0)).save(folder / f"{index}.png")
+
+
+def config(tmp_path: Path, *rows: Mapping[str, object], prompt: str = "quality") -> OpinionScoreConfig:
+    """Training rows as given, and one test row; the media they may name are there."""
+    media = tmp_path / "media"
+    media.mkdir(exist_ok=True)
+    if not (media / "a.mp4").exists():
+        write_video(media / "a.mp4")
+        write_video(media / "test.mp4", grey=90)
+        write_frames(media / "clip", num=8)
+        Image.new("RGB", (40, 30)).save(media / "b.png")
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "test.jsonl").write_text(json.dumps({"video": "test.mp4", "score": 3.0}) + "\n")
+    return OpinionScoreConfig.model_validate(
+        {
+            "kind": "opinion_score",
+            "scale": SCALE,
+            "image_folder": str(media),
+            "train_labels": str(tmp_path / "train.jsonl"),
+            "test_labels": str(tmp_path / "test.jsonl"),
+            "label_format": "plain",
+            "test_label_format": "plain",
+            "label_range": SCALE,
+            "higher_is_better": True,
+            "mixture": "proportional",
+            "chunk_size": 1,
+            "prompt": prompt,
+            "video": VIDEO,
+        }
+    )
+
+
+def problems(wanted: OpinionScoreConfig) -> list[tuple[str, str]]:
+    with pytest.raises(DatasetProblems) as caught:
+        build_opinion_score(wanted)
+    return [(one.kind, one.what) for one in caught.value.problems]
+
+
+def test_videos_and_pictures_stand_side_by_side_and_are_asked_about_as_what_they_are(tmp_path: Path) -> None:
+    rows = ({"video": "a.mp4", "score": 2.0}, {"image": "b.png", "score": 4.0}, {"video": "clip", "score": 5.0})
+    data = build_opinion_score(config(tmp_path, *rows))
+    prompts = [data.train.prompt(index) for index in range(3)]
+    media = [next(prompt.media()) for prompt in prompts]
+    assert [one.kind for one in media] == ["video", "image", "video"]
+    texts = [str(prompt.messages[0].content[1]) for prompt in prompts]
+    assert [text.partition("?")[0].split()[-1] for text in texts] == ["video", "image", "video"]
+    assert [prompt.opinion.score for prompt in prompts] == [2.0, 4.0, 5.0]
+    assert (data.max_images, data.max_videos) == (1, 1)
+
+
+def test_the_configured_frames_of_a_file_are_shown(tmp_path: Path) -> None:
+    data = build_opinion_score(config(tmp_path, {"video": "a.mp4", "score": 2.0}))
+    assert next(data.train.prompt(0).media()) == Media(
+        kind="video",
+        path=str(tmp_path / "media" / "a.mp4"),
+        indices=(0, 4, 7, 11),
+        fps=2.0,
+        max_pixels=1568,
+        total_pixels=3136,
+    )
+
+
+def test_a_folder_of_frames_is_thinned_out_evenly(tmp_path: Path) -> None:
+    data = build_opinion_score(config(tmp_path, {"video": "clip", "score": 2.0}))
+    video = next(data.train.prompt(0).media())
+    assert [Path(frame).name for frame in video.frames] == ["0.png", "2.png", "5.png", "7.png"]
+    assert video.fps == 1.0
+
+
+def test_missing_and_torn_videos_are_listed_together(tmp_path: Path) -> None:
+    wanted = config(tmp_path, {"video": "gone.mp4", "score": 2.0}, {"video": "torn.mp4", "score": 2.5})
+    whole = (tmp_path / "media" / "a.mp4").read_bytes()
+    (tmp_path / "media" / "torn.mp4").write_bytes(whole[: len(whole) // 2])
+    found = dict(problems(wanted))
+    assert found["missing_video"].endswith("gone.mp4")
+    assert "torn.mp4" in found["unreadable_video"]
+
+
+def test_a_wording_about_pictures_is_refused_at_the_first_video(tmp_path: Path) -> None:
+    wanted = config(
+        tmp_path, {"image": "b.png", "score": 4.0}, {"video": "a.mp4", "score": 2.0}, prompt="visualquality_r1"
+    )
+    ((kind, what),) = problems(wanted)
+    assert kind == "question"
+    assert "visualquality_r1 asks about an image, not about a video" in what
+
+
+def test_pictures_alone_need_no_engine_for_videos(tmp_path: Path) -> None:
+    wanted = config(tmp_path, {"image": "b.png", "score": 4.0})
+    (tmp_path / "test.jsonl").write_text(json.dumps({"image": "c.png", "score": 3.0}) + "\n")
+    Image.new("RGB", (40, 30), (9, 9, 9)).save(tmp_path / "media" / "c.png")
+    assert build_opinion_score(wanted).max_videos == 0
