@@ -9,10 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from rewards.findings import is_right
 from rewards.spread import score_spread
 from rewards.tags import STATUSES, counted_score, possible_statuses
 from rewards.trust import trust_metrics
 from rewards.types import ScoredGroup
+from rollout.types import Defect
 
 
 def reward_metrics(scored: Sequence[ScoredGroup]) -> dict[str, float]:
@@ -29,6 +31,7 @@ def reward_metrics(scored: Sequence[ScoredGroup]) -> dict[str, float]:
     defined = {
         **_reward_metrics(scored),
         **_answer_metrics(scored),
+        **_finding_metrics(scored),
         **_completion_metrics(scored),
         **trust_metrics(scored),
     }
@@ -38,8 +41,8 @@ def reward_metrics(scored: Sequence[ScoredGroup]) -> dict[str, float]:
 def _reward_metrics(scored: Sequence[ScoredGroup]) -> Mapping[str, float | None]:
     rewards = [reward for group in scored for reward in group.rewards]
     metrics: dict[str, float | None] = {}
-    for term in rewards[0].parts:
-        scores = [reward.parts[term] for reward in rewards]
+    for term in dict.fromkeys(term for reward in rewards for term in reward.parts):
+        scores = [reward.parts[term] for reward in rewards if term in reward.parts]
         metrics[f"rewards/{term}/mean"] = _mean(_present(scores))
         metrics[f"rewards/abstained/{term}"] = float(scores.count(None))
     totals = _present(reward.total for reward in rewards)
@@ -70,6 +73,17 @@ def _answer_metrics(scored: Sequence[ScoredGroup]) -> Mapping[str, float | None]
         "answers/spread/within": spread.within,
         "answers/spread/across": spread.across,
     }
+
+
+def _finding_metrics(scored: Sequence[ScoredGroup]) -> Mapping[str, float | None]:
+    """Share of right answers to perception tasks, by task."""
+    by_task: dict[str, list[float]] = {}
+    for group in scored:
+        defect = group.group.prompt.reference
+        if isinstance(defect, Defect):
+            right = (float(is_right(answer.finding, defect=defect)) for answer in group.answers)
+            by_task.setdefault(defect.task, []).extend(right)
+    return {f"answers/{task}/right": _mean(right) for task, right in by_task.items()}
 
 
 def _completion_metrics(scored: Sequence[ScoredGroup]) -> Mapping[str, float | None]:

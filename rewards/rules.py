@@ -17,6 +17,8 @@ Parts = Mapping[str, float | None]
 
 CHOICE, CONSISTENCY = "choice", "consistency"
 """Names of the terms that R1-Reward's rule multiplies."""
+FORMAT, ANSWER, PROBABILITY_DIFFERENCE = "format", "answer", "probability_difference"
+"""Names of the terms that Refine-IQA's rule tells apart."""
 
 
 class Rule(Protocol):
@@ -29,6 +31,8 @@ def build_rule(config: RuleUnion) -> Rule:
     """The rule a config section describes."""
     if config.kind == "r1_reward":
         return partial(r1_reward, abstention=config.abstention)
+    if config.kind == "refine_iqa":
+        return partial(refine_iqa, abstention=config.abstention)
     return partial(weighted_sum, abstention=config.abstention)
 
 
@@ -50,8 +54,11 @@ def r1_reward(
     """``w_format F + w_choice A (1 + w_consistency C)``: the weighted sum, C being a factor on A and no term.
 
     C counts for completions with ``A != 0`` alone, so its absence elsewhere changes nothing. With "neutral" it is 0
-    where it is missing, as in the released code; other missing parts are then treated as by "completion".
+    where it is missing, as in the released code; other missing parts are then treated as by "completion". A group of
+    another task, which has no A, has the weighted sum.
     """
+    if parts and CHOICE not in parts[0]:
+        return weighted_sum(parts, weights=weights, abstention="group" if abstention == "group" else "completion")
     is_judged = [part[CONSISTENCY] is not None for part in parts if part[CHOICE]]
     drops_out = not any(is_judged) or (abstention == "group" and not all(is_judged))
 
@@ -63,6 +70,31 @@ def r1_reward(
 
     merged = [{name: part[name] for name in part if name != CONSISTENCY} | {CHOICE: judged(part)} for part in parts]
     return weighted_sum(merged, weights=weights, abstention="group" if abstention == "group" else "completion")
+
+
+def refine_iqa(
+    parts: Sequence[Parts], *, weights: Mapping[str, float], abstention: Literal["completion", "group"]
+) -> list[float | None]:
+    """``w_format F + w_answer A``, plus ``w PD`` where F and A are both 1: ``base + PD * (base // 2)`` at weights 1.
+
+    PD counts for such completions alone, so its absence elsewhere changes nothing. A group of another task has the
+    weighted sum.
+    """
+    if parts and not {FORMAT, ANSWER, PROBABILITY_DIFFERENCE} <= set(parts[0]):
+        return weighted_sum(parts, weights=weights, abstention=abstention)
+    counted = [part[PROBABILITY_DIFFERENCE] for part in parts if _is_right(part)]
+    answered = [value is not None for value in counted]
+    drops_out = not any(answered) or (abstention == "group" and not all(answered))
+
+    def difference(part: Parts) -> float | None:
+        return part[PROBABILITY_DIFFERENCE] if _is_right(part) and not drops_out else 0.0
+
+    merged = [{**part, PROBABILITY_DIFFERENCE: difference(part)} for part in parts]
+    return weighted_sum(merged, weights=weights, abstention=abstention)
+
+
+def _is_right(part: Parts) -> bool:
+    return part[FORMAT] == 1.0 and part[ANSWER] == 1.0
 
 
 def _total(part: Parts, *, names: Sequence[str], weights: Mapping[str, float]) -> float | None:

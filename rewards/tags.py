@@ -1,4 +1,4 @@
-"""Text of a completion -> what it thought, what it answered, and whether that answer is a score or a choice.
+"""Text of a completion -> what it thought, and what it answered: a score, a choice or a finding.
 
 The one parser: rewards, evaluation and the command line that judges a folder all read scores here, so a
 picture gets the same score wherever it is judged. What counts as a score, answer by answer, on the
@@ -10,6 +10,7 @@ completion                             status        score    why
 ``<answer>3.5</answer>``               ok            3.5      one decimal number
 ``<answer> 4\\n</answer>``              ok            4.0      outer white space means nothing
 ``<answer>+4.5</answer>``              ok            4.5      a sign is part of a number
+``<answer>Score: 4.32</answer>``       ok            4.32     Refine-IQA's prompts have it announced
 ``<answer>2</answer><answer>3</answer>``  ok         3.0      the last complete block is the answer
 ``<answer>-1.2</answer>``              out_of_range  -1.2     the sign is kept, never dropped
 ``<answer>.5</answer>``                out_of_range  0.5      a leading dot is one half, never "5"
@@ -29,6 +30,9 @@ completion                             status        score    why
 A choice between two answers is stricter still, because hedging must not pay: one complete block that holds ``1``
 or ``2``, outer white space aside. ``Response 2``, ``2.0``, ``1 or 2`` and two blocks that differ are ``no_choice``.
 
+Answers about a picture's defect are read by ``rewards.findings``; blocks that say different things are no answer here
+either.
+
 No status ever comes with a default or a random answer. Tags are case-sensitive.
 """
 
@@ -37,13 +41,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from rollout.types import Choice, Opinion, Prompt, RolloutGroup, Scale
+from rewards.findings import read_finding
+from rollout.types import Choice, Defect, Finding, Opinion, Preference, Prompt, RolloutGroup, Scale
 
 OutOfRange = Literal["keep", "drop"]
-Status = Literal["ok", "no_tag", "no_number", "no_choice", "out_of_range"]
+Status = Literal["ok", "no_tag", "no_number", "no_choice", "no_candidate", "no_box", "out_of_range"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 _SCORE_STATUSES: tuple[Status, ...] = ("ok", "no_tag", "no_number", "out_of_range")
 _CHOICE_STATUSES: tuple[Status, ...] = ("ok", "no_tag", "no_choice")
+_WORD_STATUSES: tuple[Status, ...] = ("ok", "no_tag", "no_candidate")
+_BOX_STATUSES: tuple[Status, ...] = ("ok", "no_tag", "no_box")
 
 FormatMode = Literal["strict", "tolerant", "number", "choice", "r1_reward", "answer"]
 
@@ -59,7 +66,7 @@ _ANSWER = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL)
 _THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 _CHOICES: dict[str, Choice] = {"1": 1, "2": 2}
 # Six digits before the dot hold every scale in use and keep a runaway literal from overflowing a variance.
-_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,6}(?:\.[0-9]+)?|\.[0-9]+)")
+_NUMBER = re.compile(r"(?:Score:\s*)?([+-]?(?:[0-9]{1,6}(?:\.[0-9]+)?|\.[0-9]+))")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +85,8 @@ class ParsedAnswer:
     has_format: bool
     """Whether the whole text is one think block and then one answer block (mode "tolerant"), or one answer
     block alone when the question asks for no thinking."""
+    finding: Finding | None = None
+    """What is said about a defect; None when it cannot be read, and for the other tasks."""
 
 
 def parse(text: str, *, scale: Scale, wants_thinking: bool = True) -> ParsedAnswer:
@@ -111,6 +120,24 @@ def parse_choice(text: str, *, wants_thinking: bool = True) -> ParsedAnswer:
     )
 
 
+def parse_finding(text: str, *, defect: Defect, wants_thinking: bool = True) -> ParsedAnswer:
+    """Read a completion that should answer a question about a defect."""
+    think = _THINK.search(text)
+    answers = _ANSWER.findall(text)
+    findings = {read_finding(answer, defect=defect) for answer in answers}
+    finding = findings.pop() if len(findings) == 1 else None
+    unread: Status = "no_box" if defect.task == "area" else "no_candidate"
+    return ParsedAnswer(
+        think=think.group(1) if think else None,
+        answer=answers[-1] if answers else None,
+        score=None,
+        choice=None,
+        status="no_tag" if not answers else unread if finding is None else "ok",
+        has_format=_has_shape(text, wants_thinking=wants_thinking),
+        finding=finding,
+    )
+
+
 def counted_score(answer: ParsedAnswer, *, out_of_range: OutOfRange) -> float | None:
     """The score that may enter a mean: None when there is none, or when it left the scale and is to be dropped."""
     return None if out_of_range == "drop" and answer.status == "out_of_range" else answer.score
@@ -118,11 +145,15 @@ def counted_score(answer: ParsedAnswer, *, out_of_range: OutOfRange) -> float | 
 
 def possible_statuses(prompt: Prompt) -> tuple[Status, ...]:
     """What an answer to this prompt's task can be."""
-    return _SCORE_STATUSES if isinstance(prompt.reference, Opinion) else _CHOICE_STATUSES
+    if isinstance(prompt.reference, Opinion):
+        return _SCORE_STATUSES
+    if isinstance(prompt.reference, Preference):
+        return _CHOICE_STATUSES
+    return _BOX_STATUSES if prompt.defect.task == "area" else _WORD_STATUSES
 
 
 def parse_group(group: RolloutGroup) -> tuple[ParsedAnswer, ...]:
-    """Every completion of a group, in order, read as its prompt's task asks: a score on its scale, or a choice."""
+    """Every completion of a group, in order, read as its prompt's task asks."""
     return tuple(parse_answer(completion.text, prompt=group.prompt) for completion in group.completions)
 
 
@@ -131,7 +162,9 @@ def parse_answer(text: str, *, prompt: Prompt) -> ParsedAnswer:
     reference = prompt.reference
     if isinstance(reference, Opinion):
         return parse(text, scale=reference.scale, wants_thinking=prompt.wants_thinking)
-    return parse_choice(text, wants_thinking=prompt.wants_thinking)
+    if isinstance(reference, Preference):
+        return parse_choice(text, wants_thinking=prompt.wants_thinking)
+    return parse_finding(text, defect=prompt.defect, wants_thinking=prompt.wants_thinking)
 
 
 def check_scale(groups: Sequence[RolloutGroup], *, scale: Scale | None) -> None:
@@ -150,9 +183,14 @@ def check_scale(groups: Sequence[RolloutGroup], *, scale: Scale | None) -> None:
 
 
 def read_number(text: str) -> float | None:
-    """The decimal number that ``text`` is, outer white space aside; None when it is anything else."""
-    literal = text.strip()
-    return float(literal) if _NUMBER.fullmatch(literal) else None
+    """The decimal number that ``text`` is, outer white space and "Score:" before it aside; None for anything else."""
+    number = _NUMBER.fullmatch(text.strip())
+    return None if number is None else float(number.group(1))
+
+
+def answer_blocks(text: str) -> list[str]:
+    """What stands in the complete answer blocks of a completion, in order."""
+    return _ANSWER.findall(text)
 
 
 def matches_format(text: str, *, mode: FormatMode) -> bool:

@@ -14,7 +14,8 @@ metric                                   what it betrays
 ``rewards/consistency/yes_when_wrong``   ... and wrong ones; far apart: the judge guesses the answer instead
 =======================================  ====================================================================
 
-Wrong is what the ground truth of a pairwise task says; an answer to a scoring task counts as wrong without a score.
+Wrong is what the ground truth of a pairwise or perception task says (``rewards.findings.is_right``); an answer to a
+scoring task counts as wrong without a score.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,11 +24,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from judge_client.rule_judge import conclusion
+from rewards.findings import is_right
 from rewards.questions import consistency_question
 from rewards.rules import CONSISTENCY
 from rewards.tags import ParsedAnswer
 from rewards.types import Reward, ScoredGroup
-from rollout.types import Completion, Preference, Prompt
+from rollout.types import Completion, Defect, Preference, Prompt
 
 BOUNDS: Mapping[str, float] = {
     "answers/choice/position_bias": 20.0,
@@ -71,6 +73,8 @@ class _Row:
         reference = self.prompt.reference
         if isinstance(reference, Preference):
             return self.answer.choice == reference.better
+        if isinstance(reference, Defect):
+            return is_right(self.answer.finding, defect=reference)
         return self.answer.score is not None
 
     @property

@@ -1,10 +1,12 @@
 """What scoring produces."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from rewards.tags import ParsedAnswer
 from rollout.types import RolloutGroup
+from rollout.worker_types import ForcedToken
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,6 +16,14 @@ class Noted:
     score: float | None
     note: str
     """A short name such as "timeout"."""
+
+
+class TokenForcer(Protocol):
+    """Asks the policy itself how likely given tokens are."""
+
+    async def forced_logprobs(self, tokens: Sequence[ForcedToken]) -> list[float]:
+        """Log-prob in nats of each token, in order."""
+        ...
 
 
 Score = float | None | Noted
@@ -28,7 +38,7 @@ class Reward:
     """None when the completion cannot be compared with its siblings; it then takes no part in the
     statistics of its group and gets no credit."""
     parts: Mapping[str, float | None]
-    """Unweighted score by term; None where a term abstained."""
+    """Unweighted score by term; None where a term abstained. Terms for another task are missing."""
     notes: Mapping[str, str] = field(default_factory=dict[str, str])
     """By term, why it abstained or what went wrong; most have nothing to say."""
 

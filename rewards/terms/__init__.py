@@ -1,7 +1,7 @@
 """The reward terms by ``kind``.
 
 To add one: a module here, its section in ``conf.reward_terms``, one entry in ``TERMS`` (``JUDGED_TERMS`` when it asks
-the judge), one YAML file and its configuration in the contract test.
+the judge, ``FORCING_TERMS`` when it asks the policy), one YAML file and its configuration in the contract test.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,14 +17,25 @@ from rewards.terms.custom import CustomTerm
 from rewards.terms.format import FormatTerm
 from rewards.terms.opinion import OpinionTerm
 from rewards.terms.overlong import OverlongTerm
+from rewards.terms.perception import PerceptionTerm
+from rewards.terms.probability_difference import ProbabilityDifferenceTerm
 from rewards.terms.ranking import RankingTerm
 from rewards.terms.remote import RemoteTerm
+from rewards.terms.score_line import ScoreLineTerm
+from rewards.terms.threshold import ThresholdTerm
+from rewards.types import TokenForcer
 
 
 class JudgedTermClass(Protocol):
     """Takes the term's own config section, and whom to ask."""
 
     def __call__(self, config: Any, *, judge: Judge) -> RewardTerm: ...  # noqa: ANN401 - pydantic pairs it by kind
+
+
+class ForcingTermClass(Protocol):
+    """Takes the term's own config section, and who asks the policy."""
+
+    def __call__(self, config: Any, *, forcer: TokenForcer) -> RewardTerm: ...  # noqa: ANN401 - pydantic pairs it by kind
 
 
 TermClass = Callable[[Any], RewardTerm]
@@ -36,24 +47,35 @@ TERMS_WITHOUT_JUDGE: Mapping[str, TermClass] = {
     "format": FormatTerm,
     "opinion": OpinionTerm,
     "overlong": OverlongTerm,
+    "perception": PerceptionTerm,
     "ranking": RankingTerm,
     "remote": RemoteTerm,
+    "score_line": ScoreLineTerm,
+    "threshold": ThresholdTerm,
 }
 JUDGED_TERMS: Mapping[str, JudgedTermClass] = {
     "comparison": comparison_term,
     "consistency": ConsistencyTerm,
 }
-TERMS = frozenset({*TERMS_WITHOUT_JUDGE, *JUDGED_TERMS})
+FORCING_TERMS: Mapping[str, ForcingTermClass] = {"probability_difference": ProbabilityDifferenceTerm}
+TERMS = frozenset({*TERMS_WITHOUT_JUDGE, *JUDGED_TERMS, *FORCING_TERMS})
 
 
-def build_term(config: TermUnion, *, name: str, judge: Judge | None) -> RewardTerm:
+def build_term(config: TermUnion, *, name: str, judge: Judge | None, forcer: TokenForcer | None = None) -> RewardTerm:
     """Make the term that ``rewards.terms.<name>`` describes.
 
     Raises:
-        ValueError: It asks a judge and there is none.
+        ValueError: It asks a judge, or the policy itself, and there is none.
     """
-    if config.kind not in JUDGED_TERMS:
+    if config.kind in TERMS_WITHOUT_JUDGE:
         return TERMS_WITHOUT_JUDGE[config.kind](config)
+    if config.kind in FORCING_TERMS:
+        if forcer is None:
+            raise ValueError(
+                f"rewards.terms.{name}.kind={config.kind} asks the policy for probabilities, which only a training run "
+                f"can; remove the term with ~rewards.terms.{name}"
+            )
+        return FORCING_TERMS[config.kind](config, forcer=forcer)
     if judge is None:
         raise ValueError(
             f"rewards.terms.{name}.kind={config.kind} asks a judge, but this run has none; choose one with "

@@ -1,4 +1,7 @@
-"""The RL2R reward: published worked examples, edge values, invariances, and what abstains."""
+"""The RL2R reward of two papers: worked examples, edge values, invariances, and what abstains.
+
+How probabilities may be computed and who is compared with whom: ``test_ranking_choices.py``.
+"""
 
 import asyncio
 import math
@@ -7,10 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from conf.reward_terms import RankingTermConfig
-from rewards.terms.ranking import Form, RankingTerm, Ties, rank_rewards
+from learner.advantage import scale_by_std
+from rewards.terms.ranking import Form, RankingTerm, Ties, better_than_probabilities, rank_rewards
 from rollout.types import RolloutGroup
 from tests.builders import make_answer, make_group, make_prompt
+from tests.rewards.ranking import make_ranking_config
 
 Array = NDArray[np.float64]
 
@@ -24,7 +28,14 @@ RAPO_EXAMPLE_B = np.array([[0.50, 0.52, 0.47, 0.55], [0.58, 0.45, 0.51, 0.50], [
 
 
 def rank(scores: Array, opinions: tuple[float, ...], *, form: Form = "released", ties: Ties = "half") -> Array:
-    return rank_rewards(scores, opinions_B=np.array(opinions), sources_B=["one"] * len(opinions), form=form, ties=ties)
+    return rank_rewards(
+        scores,
+        opinions_B=np.array(opinions),
+        sources_B=["one"] * len(opinions),
+        comparison="mean",
+        form=form,
+        ties=ties,
+    )
 
 
 def rank_by_loops(scores: Array, opinions: Array, *, offset: float, tie_label: float) -> Array:
@@ -44,8 +55,7 @@ def rank_by_loops(scores: Array, opinions: Array, *, offset: float, tie_label: f
 
 
 def score(groups: list[RolloutGroup], *, form: Form = "released") -> list[list[float | None]]:
-    config = RankingTermConfig(kind="ranking", weight=1.0, form=form, ties="half", out_of_range="keep")
-    return asyncio.run(RankingTerm(config).score(groups))
+    return asyncio.run(RankingTerm(make_ranking_config(form=form)).score(groups))
 
 
 def group_of(scores: list[float | str], *, opinion: float, source: str = "one") -> RolloutGroup:
@@ -65,6 +75,33 @@ def test_worked_example_a_in_the_paper_form() -> None:
         [[0.917248, 0.761091, 0.981870], [0.972214, 0.809581, 0.917248]],
         atol=1e-5,
     )
+
+
+def test_the_probabilities_of_worked_example_a() -> None:
+    probability_BKB, complement_BKB = better_than_probabilities(EXAMPLE_A, comparison="mean")
+    np.testing.assert_allclose(probability_BKB[0, :, 1], [0.841344, 0.579260, 0.964069], atol=1e-6)
+    np.testing.assert_allclose(probability_BKB[1, :, 0], [0.054800, 0.344579, 0.158656], atol=1e-6)
+    np.testing.assert_allclose(probability_BKB + complement_BKB, 1.0, atol=1e-15)
+
+
+def test_the_probabilities_of_worked_example_b() -> None:
+    probability_BKB, _ = better_than_probabilities(EXAMPLE_B, comparison="mean")
+    expected = {
+        (0, 1): [0.736180, 0.917667, 0.449738, 0.736180],
+        (0, 2): [0.999979, 0.999998, 0.999841, 0.999979],
+        (1, 0): [0.156109, 0.599729, 0.064776, 0.400271],
+        (1, 2): [0.999480, 0.999976, 0.998498, 0.999911],
+        (2, 0): [0.000000, 0.000532, 0.000084, 0.000043],
+        (2, 1): [0.000001, 0.003138, 0.000683, 0.000393],
+    }
+    for (i, j), probabilities_K in expected.items():
+        np.testing.assert_allclose(probability_BKB[i, :, j], probabilities_K, atol=6e-7)
+
+
+def test_the_probabilities_of_the_second_papers_example_a() -> None:
+    probability_BKB, _ = better_than_probabilities(RAPO_EXAMPLE_A, comparison="mean")
+    np.testing.assert_allclose(probability_BKB[0, :, 1], [0.988028, 0.938166, 0.998962, 0.979952], atol=6e-7)
+    np.testing.assert_allclose(probability_BKB[1, :, 0], [0.012795, 0.079083, 0.000560, 0.021327], atol=6e-7)
 
 
 def test_worked_example_a_with_opinions_swapped() -> None:
@@ -105,23 +142,58 @@ def test_worked_example_b_with_ties_worth_one() -> None:
 
 
 def test_the_second_papers_example_a_to_its_four_decimals() -> None:
-    np.testing.assert_allclose(
-        rank(RAPO_EXAMPLE_A, (0.613, 0.250), ties="one"),
-        [[0.9950, 0.9696, 1.0005, 0.9909], [0.9946, 0.9606, 1.0007, 0.9903]],
-        atol=5.1e-5,
-    )
+    assert rank(RAPO_EXAMPLE_A, (0.613, 0.250), form="rounded", ties="one").tolist() == [
+        [0.9950, 0.9696, 1.0005, 0.9909],
+        [0.9946, 0.9606, 1.0007, 0.9903],
+    ]
 
 
 def test_the_second_papers_example_b_to_its_four_decimals() -> None:
-    np.testing.assert_allclose(
-        rank(RAPO_EXAMPLE_B, (0.50, 0.50, 0.80), ties="one"),
-        [
-            [0.8314, 0.8757, 0.7576, 0.9289],
-            [0.9614, 0.7079, 0.8538, 0.8311],
-            [1.0005, 0.9884, 1.0010, 0.9976],
-        ],
-        atol=5.1e-5,
-    )
+    assert rank(RAPO_EXAMPLE_B, (0.50, 0.50, 0.80), form="rounded", ties="one").tolist() == [
+        [0.8314, 0.8757, 0.7576, 0.9289],
+        [0.9614, 0.7079, 0.8538, 0.8311],
+        [1.0005, 0.9884, 1.0010, 0.9976],
+    ]
+
+
+def test_rounding_is_all_that_the_second_papers_form_changes() -> None:
+    released = rank(EXAMPLE_B, OPINIONS_B)
+    np.testing.assert_array_equal(rank(EXAMPLE_B, OPINIONS_B, form="rounded"), released.round(4))
+
+
+def test_a_tie_under_the_second_papers_rule_pays_for_being_above_an_equal() -> None:
+    exact, above, *_ = rank(RAPO_EXAMPLE_B, (0.50, 0.50, 0.80), ties="one")[0]
+    assert above > exact
+    exact, above, *_ = rank(RAPO_EXAMPLE_B, (0.50, 0.50, 0.80), ties="half")[0]
+    assert exact > above
+
+
+def test_advantages_of_worked_example_a_on_ranking_alone() -> None:
+    first, second = (scale_by_std(row) for row in rank(EXAMPLE_A, OPINIONS_A))
+    np.testing.assert_allclose(first, [0.268569, -1.105955, 0.837386], atol=1e-5)
+    np.testing.assert_allclose(second, [0.875712, -1.087804, 0.212092], atol=1e-5)
+
+
+def test_advantages_of_worked_example_b() -> None:
+    expected = [
+        [0.294698, -1.441304, 0.851909, 0.294698],
+        [-0.263629, 0.781964, -1.299789, 0.781455],
+        [0.589777, -1.187791, 0.218799, 0.379216],
+    ]
+    for row, advantages_K in zip(rank(EXAMPLE_B, OPINIONS_B), expected, strict=True):
+        np.testing.assert_allclose(scale_by_std(row), advantages_K, atol=1e-5)
+
+
+def test_rank_alone_does_not_hold_the_scale() -> None:
+    # The out-of-range 0.20 is the best-paid answer of its picture.
+    assert rank(EXAMPLE_B, OPINIONS_B)[2].argmax() == 0
+
+
+def test_scores_without_information_earn_the_published_baseline() -> None:
+    # Against a picture without spread at their own mean, normal scores have probabilities uniform in 0..1, whose roots
+    # average 2/3; the 1e-6 in the other root adds 0.001.
+    scores = np.stack([np.random.default_rng(0).normal(3.0, 0.5, 20000), np.full(20000, 3.0)])
+    assert rank(scores, (4.0, 2.0))[0].mean() == pytest.approx(0.6677, abs=0.005)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +249,7 @@ def test_pictures_of_another_source_change_nothing() -> None:
         scores,
         opinions_B=np.array([*OPINIONS_A, 90.0, 10.0]),
         sources_B=["one", "one", "two", "two"],
+        comparison="mean",
         form="released",
         ties="half",
     )
@@ -235,8 +308,7 @@ def test_no_groups_give_no_scores() -> None:
 
 def test_an_absurd_score_can_be_treated_as_unparsed() -> None:
     groups = [group_of([2, 2.5, 9000], opinion=2), group_of([3, 4, 3.5], opinion=3)]
-    config = RankingTermConfig(kind="ranking", weight=1.0, form="released", ties="half", out_of_range="drop")
-    with_absurd = asyncio.run(RankingTerm(config).score(groups))
+    with_absurd = asyncio.run(RankingTerm(make_ranking_config(scores="in_range")).score(groups))
     without = score([group_of([2, 2.5, "?"], opinion=2), group_of([3, 4, 3.5], opinion=3)])
     assert with_absurd == without
     assert with_absurd[0][2] == 0.0

@@ -16,7 +16,7 @@ from rewards.tags import (
     read_number,
 )
 from rollout.types import Scale
-from tests.builders import ONE_TO_FIVE, make_answer, make_group, make_pair_prompt, make_prompt
+from tests.builders import ONE_TO_FIVE, make_answer, make_defect_prompt, make_group, make_pair_prompt, make_prompt
 
 STRICT: FormatMode = "strict"
 TOLERANT: FormatMode = "tolerant"
@@ -30,6 +30,8 @@ ANSWER: FormatMode = "answer"
         ("<answer>3.5</answer>", "ok", 3.5),
         ("<answer> 4\n</answer>", "ok", 4.0),
         ("<answer>+4.5</answer>", "ok", 4.5),
+        ("<answer>Score: 4.32</answer>", "ok", 4.32),
+        ("<answer>\nScore:4.4\n</answer>", "ok", 4.4),
         ("<answer>1</answer>", "ok", 1.0),
         ("<answer>5.00</answer>", "ok", 5.0),
         ("<answer>2</answer> or <answer>3</answer>", "ok", 3.0),
@@ -52,6 +54,9 @@ ANSWER: FormatMode = "answer"
         ("<answer>**3.5**</answer>", "no_number", None),
         ("<answer>Quality 2: 3.7</answer>", "no_number", None),
         ("<answer>4.2 out of 5</answer>", "no_number", None),
+        ("<answer>Score: 4.2 out of 5</answer>", "no_number", None),
+        ("<answer>score: 4.2</answer>", "no_number", None),
+        ("<answer>Score:</answer>", "no_number", None),
         ("<answer></answer>", "no_number", None),
         ("<answer>2</answer><answer>unsure</answer>", "no_number", None),
         ("28 mm lens, about 4.2", "no_tag", None),
@@ -105,7 +110,8 @@ def test_a_choice_is_read_strictly(text: str, status: str, choice: int | None) -
 
 
 def test_every_status_belongs_to_a_task() -> None:
-    assert {*possible_statuses(make_prompt()), *possible_statuses(make_pair_prompt())} == set(STATUSES)
+    prompts = [make_prompt(), make_pair_prompt(), make_defect_prompt(), make_defect_prompt(task="area")]
+    assert {status for prompt in prompts for status in possible_statuses(prompt)} == set(STATUSES)
 
 
 def test_a_long_runaway_literal_is_no_number() -> None:

@@ -16,21 +16,33 @@ from conf.reward_terms import (
     FormatTermConfig,
     OpinionTermConfig,
     OverlongTermConfig,
-    RankingTermConfig,
+    PerceptionTermConfig,
+    ProbabilityDifferenceTermConfig,
     RemoteTermConfig,
+    ScoreLineTermConfig,
     TermUnion,
+    ThresholdTermConfig,
 )
 from rewards.rules import weighted_sum
 from rewards.scorer import Scorer
 from rewards.server import reward_app
-from rewards.terms import JUDGED_TERMS, TERMS, TERMS_WITHOUT_JUDGE, build_term
+from rewards.terms import FORCING_TERMS, JUDGED_TERMS, TERMS, TERMS_WITHOUT_JUDGE, build_term
 from rewards.terms.base import EagerTerm
 from rewards.terms.choice import ChoiceTerm
 from rewards.types import Noted, Score
 from rewards.wire import message_of
-from rollout.types import Prompt, RolloutGroup
-from tests.builders import make_answer, make_choice, make_group, make_pair_prompt, make_prompt
+from rollout.types import Media, Prompt, RolloutGroup
+from tests.builders import (
+    make_answer,
+    make_choice,
+    make_defect_prompt,
+    make_group,
+    make_pair_prompt,
+    make_prompt,
+)
+from tests.rewards.forcing import TableForcer
 from tests.rewards.judges import RuleJudge
+from tests.rewards.ranking import make_ranking_config
 from tests.rewards.serving import serving
 
 CHOICE = ChoiceTermConfig(kind="choice", weight=1.0, mode="strict")
@@ -46,30 +58,40 @@ CONFIGS: dict[str, TermUnion] = {
     "consistency": ConsistencyTermConfig(kind="consistency", weight=1.0, mode="signed"),
     "custom": CustomTermConfig(kind="custom", weight=1.0, path=f"{EXAMPLE}:agreement"),
     "format": FormatTermConfig(kind="format", weight=1.0, mode="tolerant"),
-    "opinion": OpinionTermConfig(kind="opinion", weight=1.0, sigma_fraction=0.1),
+    "opinion": OpinionTermConfig(kind="opinion", weight=1.0, form="paper", sigma_fraction=0.1),
     "overlong": OverlongTermConfig(kind="overlong", weight=1.0, max_tokens=60, cache_tokens=30),
-    "ranking": RankingTermConfig(kind="ranking", weight=1.0, form="released", ties="half", out_of_range="keep"),
+    "perception": PerceptionTermConfig(kind="perception", weight=1.0, severity="graded"),
+    "probability_difference": ProbabilityDifferenceTermConfig(
+        kind="probability_difference", weight=1.0, digits="tenths", no_thinking_prompt="refine_iqa_no_thinking"
+    ),
+    "ranking": make_ranking_config(),
     "remote": RemoteTermConfig(kind="remote", weight=1.0, url="http://replaced", timeout_s=10.0),
+    "score_line": ScoreLineTermConfig(kind="score_line", weight=1.0, mode="strict", full_fraction=0.125),
+    "threshold": ThresholdTermConfig(kind="threshold", weight=1.0, full_fraction=0.1, half_fraction=None),
 }
-FOR_SCORES = {"opinion", "ranking"}
-"""Terms that need opinion labels; all others are held to pairwise questions."""
+FOR_SCORES = {"opinion", "probability_difference", "ranking", "score_line", "threshold"}
+"""Terms that need opinion labels; all others but ``FOR_DEFECTS`` are held to pairwise questions."""
+FOR_DEFECTS = {"perception"}
+"""Terms that need questions about defects."""
+FORCER = TableForcer({"<think>": (0.5, 0.9, 0.5)}, otherwise=(0.5, 0.2, 0.5))
 BLIND = {"overlong"}
 """Terms to which content means nothing."""
+PICTURE = Media(kind="image", data=b"picture")
 SCORED = [
     make_group(
         [make_answer(4.2), make_answer(3.9), "", make_answer(4.4)],
-        prompt=make_prompt("a", opinion=4.5, source="one"),
+        prompt=make_prompt("a", opinion=4.5, source="one", media=PICTURE),
     ),
-    make_group([make_answer(2.0), make_answer(3.0)], prompt=make_prompt("b", opinion=2.0, source="one")),
+    make_group([make_answer(2.0), make_answer(3.0)], prompt=make_prompt("b", opinion=2.0, source="one", media=PICTURE)),
     make_group(
         ["plain 3", "<answer>" * 50, "é😀<answer>2</answer>"],
-        prompt=make_prompt("c", opinion=1.0, source="one"),
+        prompt=make_prompt("c", opinion=1.0, source="one", media=PICTURE),
     ),
     make_group(
         [make_answer(3), make_answer("-7"), make_answer(999999)],
-        prompt=make_prompt("d", opinion=3.0, source="one"),
+        prompt=make_prompt("d", opinion=3.0, source="one", media=PICTURE),
     ),
-    make_group([make_answer(3), make_answer(4)], prompt=make_prompt("e", opinion=3.0, source="alone")),
+    make_group([make_answer(3), make_answer(4)], prompt=make_prompt("e", opinion=3.0, source="alone", media=PICTURE)),
 ]
 CHOSEN = [
     make_group([make_choice(1), make_choice(2), "", make_choice(2, favoured=1)], prompt=make_pair_prompt("a/2")),
@@ -78,13 +100,31 @@ CHOSEN = [
     make_group([make_choice(1), make_answer("1 or 2"), make_choice(1)], prompt=make_pair_prompt("d/2")),
     make_group([make_choice(2), make_choice(1)], prompt=make_pair_prompt("e/2")),
 ]
+FOUND = [
+    make_group(
+        [make_answer("blur"), make_answer("haze"), "", make_answer("none")], prompt=make_defect_prompt("a/type")
+    ),
+    make_group([make_answer("strong"), make_answer("mild")], prompt=make_defect_prompt("a/severity", task="severity")),
+    make_group(
+        ["top left", "<answer>" * 50, "é😀<answer>top left</answer>"],
+        prompt=make_defect_prompt("a/region", task="region"),
+    ),
+    make_group(
+        [make_answer("[14, 0, 56, 28]"), make_answer("[0, 0, 999999, 999999]"), make_answer("[0]")],
+        prompt=make_defect_prompt("a/area", task="area"),
+    ),
+    make_group(
+        [make_answer("blur, mild"), make_answer("blur")],
+        prompt=make_defect_prompt("b/both", task="type_and_severity"),
+    ),
+]
 
 every_term = pytest.mark.parametrize("kind", sorted(CONFIGS))
 Scoring = Callable[[str, Sequence[RolloutGroup]], list[list[Score]]]
 
 
 def groups_for(kind: str) -> list[RolloutGroup]:
-    return SCORED if kind in FOR_SCORES else CHOSEN
+    return SCORED if kind in FOR_SCORES else FOUND if kind in FOR_DEFECTS else CHOSEN
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +141,9 @@ def score() -> Iterator[Scoring]:
         remote = CONFIGS["remote"].model_copy(update={"url": f"{url}/get_reward"})
 
         async def scored(kind: str, groups: Sequence[RolloutGroup]) -> list[list[Score]]:
-            term = build_term(remote if kind == "remote" else CONFIGS[kind], name=kind, judge=RuleJudge())
+            term = build_term(
+                remote if kind == "remote" else CONFIGS[kind], name=kind, judge=RuleJudge(), forcer=FORCER
+            )
             try:
                 return [list(row) for row in await term.score(groups)]
             finally:
@@ -156,11 +198,17 @@ def test_no_groups_give_no_scores(kind: str, score: Scoring) -> None:
 @pytest.mark.parametrize("kind", sorted(set(CONFIGS) - BLIND))
 def test_a_better_answer_earns_more_than_an_unreadable_one(kind: str, score: Scoring) -> None:
     scored = [
-        make_group([make_answer(4.5), make_answer(4.4), "?"], prompt=make_prompt("a", opinion=4.5)),
-        make_group([make_answer(2.0), make_answer(2.1), "?"], prompt=make_prompt("b", opinion=2.0)),
+        make_group(
+            [make_answer("Score: 4.50"), make_answer(4.4), "?"], prompt=make_prompt("a", opinion=4.5, media=PICTURE)
+        ),
+        make_group(
+            [make_answer("Score: 2.00"), make_answer(2.1), "?"], prompt=make_prompt("b", opinion=2.0, media=PICTURE)
+        ),
     ]
     chosen = [make_group([make_choice(2), make_choice(1), "?"], prompt=make_pair_prompt(better=2))]
-    right, _, unreadable = (number(s) for s in score(kind, scored if kind in FOR_SCORES else chosen)[0])
+    found = [make_group([make_answer("blur"), make_answer("haze"), "?"], prompt=make_defect_prompt())]
+    groups = scored if kind in FOR_SCORES else found if kind in FOR_DEFECTS else chosen
+    right, _, unreadable = (number(s) for s in score(kind, groups)[0])
     assert right is not None
     assert unreadable is not None
     assert right > unreadable
@@ -173,7 +221,7 @@ def test_the_schema_and_the_registry_name_the_same_terms() -> None:
 
 
 def test_a_term_is_registered_once() -> None:
-    assert not set(TERMS_WITHOUT_JUDGE) & set(JUDGED_TERMS)
+    assert len(TERMS) == len(TERMS_WITHOUT_JUDGE) + len(JUDGED_TERMS) + len(FORCING_TERMS)
 
 
 @pytest.mark.parametrize("kind", sorted(JUDGED_TERMS))
