@@ -11,6 +11,8 @@ Bools = NDArray[np.bool_]
 
 STD_EPSILON = 1e-4
 """Added to the standard deviation, as the published RL2R trainer does (arXiv 2505.14460, code)."""
+FAILURE_PENALTY = 0.2
+"""Advantage that all completions of a failed group lose when their rewards are equal (arXiv 2508.03763, code)."""
 MIN_VARIANCE = 1e-8
 """Floor of the variance returns are divided by (arXiv 2505.02835, code)."""
 Z_EPSILON = 1e-8
@@ -36,6 +38,23 @@ def scale_by_std(rewards_G: Floats) -> Floats:
         return centered_G
     scaled_G: Floats = centered_G / (rewards_G.std(ddof=1) + STD_EPSILON)
     return scaled_G
+
+
+def positive_only(rewards_G: Floats, *, success_reward: float) -> Floats:
+    """``scale_by_std`` where a reward reaches ``success_reward``, with 0 for what is negative (arXiv 2508.03763, code).
+
+    In a group without success all lose 0.2e-4 before division by deviation + 1e-4: -0.2 each when their rewards are
+    equal, next to nothing when they differ. A single reward has nothing beside it and becomes 0.
+    """
+    if len(rewards_G) < 2:
+        return np.zeros_like(rewards_G)
+    centered_G = center(rewards_G)
+    divisor = float(np.sqrt((centered_G**2).sum() / (len(rewards_G) - 1))) + STD_EPSILON
+    scaled_G: Floats = centered_G / divisor
+    if (rewards_G >= success_reward).any():
+        return np.maximum(scaled_G, 0.0)
+    penalised_G: Floats = scaled_G - FAILURE_PENALTY * (STD_EPSILON / divisor)
+    return penalised_G
 
 
 def leave_one_out(rewards_G: Floats) -> Floats:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from conf.schema import LearnerConfig
 from learner.phases import NonFiniteStepError, Window
+from learner.trainable import full_parameters
 from rollout.weights.manifest import TensorEntry, WeightManifest, buckets
 
 log = logging.getLogger(__name__)
@@ -121,33 +122,36 @@ class ZeroEngine:
         return dict(extra)
 
     def parameter_metadata(self) -> WeightManifest:
-        """Names, types and full shapes in the order ``iterate_full_parameters`` yields; tied ones once."""
+        """Names, types and full shapes in the order ``iterate_full_parameters`` yields."""
         return WeightManifest(
             entries=tuple(
                 TensorEntry(
-                    name=name,
-                    dtype_name=str(parameter.dtype).removeprefix("torch."),
-                    shape=self._full_shape(parameter),
+                    name=one.name,
+                    dtype_name=str(one.base.dtype).removeprefix("torch."),
+                    shape=self._full_shape(one.base),
                 )
-                for name, parameter in self.module.named_parameters()
+                for one in full_parameters(self.module)
             )
         )
 
     def iterate_full_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield every parameter whole; all ranks must iterate to the end, because ZeRO-3 gathers in lockstep."""
-        by_name = dict(self.module.named_parameters())
+        """Yield every parameter whole and merged with its adapter, tied ones once.
+
+        All ranks must iterate to the end, because ZeRO-3 gathers in lockstep.
+        """
+        by_name = {one.name: one for one in full_parameters(self.module)}
         if not self._is_sharded:
-            yield from ((name, parameter.detach()) for name, parameter in by_name.items())
+            yield from ((name, one.merged()) for name, one in by_name.items())
             return
         for run in buckets(self.parameter_metadata().entries, bucket_bytes=GATHER_BYTES):
-            sharded: list[Any] = [by_name[entry.name] for entry in run]
+            sharded: list[Any] = [tensor for entry in run for tensor in by_name[entry.name].tensors]
             with deepspeed.zero.GatheredParameters(
                 [one for one in sharded if one.ds_status == ZeroParamStatus.NOT_AVAILABLE]
             ):
                 # Copies, because a transport packs several tensors and may read them after this gather has ended;
                 # it also walks this iterator on streams of its own, which DeepSpeed does not wait for.
                 synchronize(self.device)
-                yield from ((entry.name, by_name[entry.name].detach().clone()) for entry in run)
+                yield from ((entry.name, by_name[entry.name].merged().clone()) for entry in run)
                 synchronize(self.device)
 
     def close(self) -> None:

@@ -21,12 +21,17 @@ def supervised_learning_rate(step: int, *, config: SupervisedConfig) -> float:
     return config.learning_rate * share
 
 
-def policy_learning_rate(step: int, *, peak: float, warmup_steps: int) -> float:
-    """Linear warm-up over ``warmup_steps``, constant afterwards; never 0.
+def policy_learning_rate(step: int, *, peak: float, warmup_steps: int, decay_steps: int | None) -> float:
+    """Linear warm-up over ``warmup_steps``, then constant, or falling linearly to 0 at ``decay_steps``.
 
     Raises:
-        ValueError: ``step`` is negative.
+        ValueError: ``step`` is negative, or not below ``decay_steps``.
     """
-    if step < 0:
-        raise ValueError(f"step={step} must be 0 or more")
-    return peak * min(1.0, (step + 1) / (warmup_steps + 1))
+    if step < 0 or (decay_steps is not None and step >= decay_steps):
+        raise ValueError(f"step={step} must be 0 or more, and below learner.decay_steps={decay_steps}")
+    rising = min(1.0, (step + 1) / (warmup_steps + 1))
+    return (
+        peak * rising
+        if decay_steps is None
+        else peak * min(rising, (decay_steps - step) / (decay_steps - warmup_steps))
+    )

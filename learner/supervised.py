@@ -63,6 +63,26 @@ class SupervisedTrainer:
             "supervised/num_target_tokens": float(num_target_tokens),
         }
 
+    @torch.no_grad()
+    def loss(self, demonstrations: Sequence[Demonstration]) -> float:
+        """Mean negative log-likelihood of the answer tokens, in nats, over all ranks; nothing is learned.
+
+        Raises:
+            ValueError: There is nothing to score, or an answer holds a token the policy may never emit.
+        """
+        if not demonstrations:
+            raise ValueError("a loss needs at least one demonstration")
+        targets = [self._family.encode_target(one.target) for one in demonstrations]
+        _check_targets(demonstrations, targets, banned=self._family.banned_token_ids)
+        self._engine.train(enabled=False)
+        metrics = MetricSums()
+        for indices in self._my_passes(targets):
+            rows = [self._row(demonstrations[i], targets[i]) for i in indices or (0,)]
+            total, _ = self._sums(rows, counts=bool(indices))
+            metrics.add("loss", total)
+            metrics.num_tokens += sum(len(targets[i]) for i in indices)
+        return metrics.reduced(device=self._engine.device).means()["loss"]
+
     def _my_passes(self, targets: Sequence[TokenIds]) -> tuple[tuple[int, ...], ...]:
         # Prompts of a phase are alike in length, so targets alone decide who goes with whom.
         lengths = [len(target) for target in targets]

@@ -27,6 +27,7 @@ from learner.reference import Reference
 from learner.rows import PromptEncoder, Row, score_rows
 from learner.schedule import policy_learning_rate
 from learner.supervised import SupervisedTrainer
+from learner.trainable import choose_trainable
 from learner.types import Rendezvous, ScoringRequest, StepReport, TrainerScore, TrainingBatch
 from rollout.families.base import Family
 from rollout.types import Demonstration
@@ -64,6 +65,7 @@ class LearnerWorker:
         self._rank = rendezvous.rank
         self._family = family_factory(model_folder)
         model = self._family.load_model(dtype=self._dtype, attention=self._attention)
+        choose_trainable(model, family=self._family, config=learner)
         if learner.gradient_checkpointing:
             enable_gradient_checkpointing(model)
         self._engine = ZeroEngine(model, config=learner, dtype=self._dtype)
@@ -121,9 +123,18 @@ class LearnerWorker:
         window = Window(phase=self._phase, step=step, learning_rate=learning_rate)
         return self._supervised.step(demonstrations, window)
 
+    def supervised_loss(self, demonstrations: Sequence[Demonstration]) -> float:
+        """Mean loss in nats per answer token, the same on all ranks; nothing is learned."""
+        return self._supervised.loss(demonstrations)
+
     def policy_step(self, batch: TrainingBatch, *, step: int) -> StepReport:
         """Learn from ``batch``, of which this rank takes its share; weights become version step + 1."""
-        rate = policy_learning_rate(step, peak=self._config.learning_rate, warmup_steps=self._config.warmup_steps)
+        rate = policy_learning_rate(
+            step,
+            peak=self._config.learning_rate,
+            warmup_steps=self._config.warmup_steps,
+            decay_steps=self._config.decay_steps,
+        )
         window = Window(phase=self._phase, step=step, learning_rate=rate)
         metrics = self._policy.step(batch, window, reference=self._reference)
         return StepReport(policy_version=step + 1, metrics=metrics)

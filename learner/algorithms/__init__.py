@@ -12,6 +12,7 @@ from learner.algorithms.dr_grpo import DrGrpo
 from learner.algorithms.gdpo import Gdpo
 from learner.algorithms.grpo import Grpo
 from learner.algorithms.gspo import Gspo
+from learner.algorithms.positive_grpo import PositiveGrpo
 from learner.algorithms.reinforce_pp import ReinforcePp, ReinforcePpBaseline
 from learner.algorithms.rloo import Rloo
 from learner.algorithms.sapo import Sapo
@@ -25,6 +26,7 @@ ALGORITHMS: dict[str, Callable[..., Algorithm[Any]]] = {
     "gdpo": Gdpo,
     "grpo": Grpo,
     "gspo": Gspo,
+    "positive_grpo": PositiveGrpo,
     "reinforce_pp": ReinforcePp,
     "reinforce_pp_baseline": ReinforcePpBaseline,
     "rloo": Rloo,

@@ -10,7 +10,7 @@ from PIL import Image
 
 from conf.algorithms import AlgorithmConfig, CorrectionConfig, GrpoConfig
 from conf.load import load_run_config
-from conf.machine import ModelConfig
+from conf.machine import ModelConfig, ModelPart
 from conf.schema import LearnerConfig
 from learner.types import Outcome, ScoringRequest, TrainingBatch, TrainingSample
 from rollout.families import build_family
@@ -42,7 +42,9 @@ def make_model(folder: Path) -> None:
 
 def make_family(folder: str) -> Family:
     """The family of a model made by ``make_model``."""
-    config = ModelConfig(family="qwen2_5_vl", path=folder, size=None, min_pixels=28 * 28, max_pixels=112 * 112)
+    config = ModelConfig(
+        family="qwen2_5_vl", path=folder, size=None, min_pixels=28 * 28, max_pixels=112 * 112, add_vision_id=False
+    )
     return build_family(config, folder=folder)
 
 
@@ -97,6 +99,8 @@ def make_learner(
     world_size: int = 1,
     gradient_checkpointing: bool = False,
     learning_rate: float = 1e-3,
+    frozen: tuple[ModelPart, ...] = (),
+    lora_rank: int | None = None,
 ) -> LearnerConfig:
     """Float32 on the CPU, with a gradient clip low enough to act."""
     return LearnerConfig.model_validate(
@@ -106,12 +110,15 @@ def make_learner(
             "micro_batch_size": micro_batch_size,
             "learning_rate": learning_rate,
             "warmup_steps": 0,
+            "decay_steps": None,
             "betas": (0.9, 0.95),
             "weight_decay": 0.01,
             "max_grad_norm": 1.0,
             "gradient_checkpointing": gradient_checkpointing,
             "dtype": "float32",
             "attention": "sdpa",
+            "frozen": frozen,
+            "lora_rank": lora_rank,
         }
     )
 

@@ -93,7 +93,7 @@ def policy_steps(
         losses=[report["learner/loss"] for report in reports],
         gradient_norms=[report["learner/gradient_norm"] for report in reports],
         parameters=parameters,
-        metrics=dict(reports[-1]),
+        metrics=dict(reports[-1]) if reports else {},
     )
 
 
@@ -113,6 +113,22 @@ def supervised_steps(
         parameters=parameters,
         metrics=reports[-1],
     )
+
+
+def supervised_losses(
+    place: Rendezvous, *, folder: str, learner: LearnerConfig, size: int = 4
+) -> tuple[list[float], list[float], dict[str, Vector]]:
+    """Before each of three steps, the loss without learning; then the losses of the steps, and the parameters."""
+    worker = make_worker(place, folder, learner, make_grpo())
+    worker.start_phase("cold_start", reference_folder=None)
+    demonstrations = make_demonstrations()[:size]
+    measured, learned = [], []
+    for step in range(3):
+        measured.append(worker.supervised_loss(demonstrations))
+        learned.append(worker.supervised_step(demonstrations, step=step, learning_rate=1e-3)["supervised/loss"])
+    parameters = parameters_of(worker)
+    worker.close()
+    return measured, learned, parameters
 
 
 def plain_supervised_steps(place: Rendezvous, *, folder: str, learner: LearnerConfig) -> Outcome:
@@ -168,7 +184,7 @@ def interrupted_policy_steps(
         losses=losses + [report["learner/loss"] for report in reports],
         gradient_norms=[],
         parameters=parameters,
-        metrics=dict(reports[-1]),
+        metrics=dict(reports[-1]) if reports else {},
     )
 
 

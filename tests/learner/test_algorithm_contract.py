@@ -186,8 +186,9 @@ def test_a_completion_without_reward_has_no_credit_and_stays(kind: str) -> None:
 
 
 @EVERY
-@pytest.mark.parametrize("totals", [[1.0, 1.0, 1.0], [None, None, None], [0.1] * 7])
+@pytest.mark.parametrize("totals", [[2.0, 2.0, 2.0], [None, None, None], [2.1] * 7])
 def test_equal_rewards_carry_no_credit(kind: str, totals: list[float | None]) -> None:
+    # Two is a success to Refine-IQA's algorithm, which punishes equal failures.
     batch = make(kind).build_batch([make_scored_group(totals), make_scored_group(totals)])
     assert not batch.has_gradient
 
@@ -204,13 +205,13 @@ def test_better_completions_are_worth_more(kind: str) -> None:
 def test_a_kl_penalty_needs_a_reference_and_a_gradient(kind: str) -> None:
     with_penalty = make(kind, kl={"coefficient": 0.1, "placement": "loss"})
     assert (make(kind).needs_reference, with_penalty.needs_reference) == (False, True)
-    batch = with_penalty.build_batch([make_scored_group([1.0, 1.0])])
+    batch = with_penalty.build_batch([make_scored_group([2.0, 2.0])])
     assert (batch.has_credit, batch.has_gradient) == (False, True)
 
 
 @EVERY
 def test_an_entropy_bonus_is_a_gradient_without_credit(kind: str) -> None:
-    assert make(kind, entropy_coefficient=0.01).build_batch([make_scored_group([1.0, 1.0])]).has_gradient
+    assert make(kind, entropy_coefficient=0.01).build_batch([make_scored_group([2.0, 2.0])]).has_gradient
 
 
 @EVERY

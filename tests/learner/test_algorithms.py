@@ -74,12 +74,22 @@ def test_a_reference_is_needed_only_for_a_penalty() -> None:
         # Scaled to -.7071, .7071, 0, 0, then over their deviation of a half.
         ("gdpo", [-1.414214, 1.414214, 0.0, 0.0]),
         ("grpo", [-0.707073, 0.707073, 0.0, 0.0]),
+        ("positive_grpo", [0.0, 0.707073, 0.0, 0.0]),
     ],
 )
 def test_the_credit_of_two_groups(kind: str, expected: list[float]) -> None:
     group = make_group(["ab", "cd"])
     scored = [make_scored_group(totals, group=group) for totals in ([0.0, 3.0], [6.0, 6.0])]
     assert worth(build(kind, scored)) == pytest.approx(expected, abs=2e-6)
+
+
+def test_groups_without_success_are_pushed_away_and_others_only_drawn() -> None:
+    scored = [make_scored_group([1.0, 1.0]), make_scored_group([1.0, 2.0]), make_scored_group([None, 1.0])]
+    assert worth(build("positive_grpo", scored)) == [-0.2, -0.2, 0.0, pytest.approx(0.707007, abs=1e-6), 0.0, 0.0]
+
+
+def test_what_counts_as_success_is_configurable() -> None:
+    assert worth(build("positive_grpo", [make_scored_group([1.0, 1.0])], success_reward=1.0)) == [0.0, 0.0]
 
 
 def test_terms_that_cancel_in_the_sum_are_informative_to_gdpo() -> None:

@@ -219,6 +219,22 @@ def test_supervised_steps_equal_a_plain_torch_loop(zero_stage: int, one_rank: Ra
     assert_same(found, expected)
 
 
+@pytest.mark.parametrize(("zero_stage", "world_size", "size"), [(0, 1, 4), (3, 1, 4), (0, 2, 3), (3, 2, 3), (3, 2, 1)])
+def test_the_loss_on_held_out_answers_is_that_of_a_step_and_moves_nothing(
+    zero_stage: int, world_size: int, size: int, one_rank: Ranks, two_ranks: Ranks, model_folder: str
+) -> None:
+    learner = make_learner(zero_stage=zero_stage, world_size=world_size)
+    ranks = two_ranks if world_size == 2 else one_rank
+    (plain,) = one_rank.run(scenarios.supervised_steps, folder=model_folder, learner=make_learner(), size=size)
+    for measured, learned, parameters in ranks.run(
+        scenarios.supervised_losses, folder=model_folder, learner=learner, size=size
+    ):
+        assert measured == pytest.approx(learned, rel=1e-5)
+        assert learned == pytest.approx(plain.losses, rel=1e-4)
+        for name, values in plain.parameters.items():
+            np.testing.assert_allclose(parameters[name], values, atol=TOLERANCE, err_msg=name)
+
+
 def test_supervised_steps_on_two_ranks_equal_those_on_one(one_rank: Ranks, two_ranks: Ranks, model_folder: str) -> None:
     # Three demonstrations over two ranks: one rank has nothing in the last pass.
     (alone,) = one_rank.run(scenarios.supervised_steps, folder=model_folder, learner=make_learner(), size=3)

@@ -27,6 +27,15 @@ def test_value_and_gradient_half_a_nat_away(estimator: KlEstimator, value: float
     assert (kl.item(), gradient.item()) == pytest.approx((value, slope), abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("difference", "value"), [(-0.3, 0.040818), (0.0, 0.0), (0.2, 0.021403), (0.1, 0.005171), (-0.1, 0.004837)]
+)
+def test_k3_at_the_published_differences(difference: float, value: float) -> None:
+    # Refine-IQA's worked example D and VisualQuality-R1's edge values: reference less policy, in nats.
+    policy = torch.tensor([-1.0], dtype=torch.float64)
+    assert kl_to_reference(policy, policy + difference, estimator="k3").item() == pytest.approx(value, abs=5e-7)
+
+
 @pytest.mark.parametrize("estimator", ["k3", "k3_k2"])
 def test_k3_of_an_extreme_token_is_bounded(estimator: KlEstimator) -> None:
     kl = kl_to_reference(torch.tensor([-40.0]), torch.tensor([0.0]), estimator=estimator)

@@ -59,6 +59,16 @@ def test_the_clipped_loss_of_one_token(ratio: float, advantage: float, expected:
     assert found.losses_BT.item() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("advantage", "losses"), [(1.2, [-0.84, -1.2, -1.44]), (-1.2, [0.96, 1.2, 1.62])])
+def test_the_clipped_loss_of_a_second_pass_as_published(advantage: float, losses: list[float]) -> None:
+    # Refine-IQA's worked example D, clip 0.2, at ratios 0.7, 1 and 1.35.
+    found = [
+        clipped(at_ratio(ratio, advantage), clip_low=0.2, clip_high=0.2, dual_clip=None).losses_BT.item()
+        for ratio in (0.7, 1.0, 1.35)
+    ]
+    assert found == pytest.approx(losses)
+
+
 def test_without_dual_clip_a_bad_token_costs_its_ratio() -> None:
     found = clipped(at_ratio(5.0, -1.0), clip_low=0.2, clip_high=0.28, dual_clip=None)
     assert found.losses_BT.item() == pytest.approx(5.0)
