@@ -1,22 +1,37 @@
 """How good a judge is the policy? Completions on a test split in, a report and a table out.
 
     groups -> parse -> mean score per picture -> agreement with the opinions, spread, failures
+                                                 pooled, by content, by test set, with intervals
 
 A picture whose completions hold no score stays out of every correlation and is counted; it is given no
 score in place of the missing one. A correlation is only as good as ``num_without_score`` is small.
+"Picture" stands for videos too.
 """
 
 import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
-from evaluation.metrics import Agreement, agreement, agreement_by, mean_agreement
+from evaluation.intervals import Estimate
+from evaluation.metrics import (
+    MEASURES,
+    Agreement,
+    LogisticFit,
+    Measure,
+    agreement,
+    agreement_by,
+    fit_logistic,
+    intervals,
+    mean_agreement,
+)
+from evaluation.tables import aligned, decimals
 from rewards.spread import score_spread
 from rewards.tags import STATUSES, OutOfRange, ParsedAnswer, Status, check_scale, counted_score, parse_group
-from rollout.types import RolloutGroup, Scale
+from rollout.types import Media, Prompt, RolloutGroup, Scale
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +41,8 @@ class PictureRow:
     """One picture's label and verdict."""
 
     prompt_id: str
+    path: str | None
+    """Its file, or the folder of a video's frames; None when it was made on the fly."""
     source: str
     content_id: str
     opinion: float
@@ -35,6 +52,21 @@ class PictureRow:
     """In completion order."""
     statuses: tuple[Status, ...]
     """In completion order."""
+    reasonings: tuple[str | None, ...]
+    """Texts of the think blocks, in completion order; None without one."""
+
+    @property
+    def status(self) -> Status:
+        """The best that a completion came to: "ok", else "out_of_range", else what the first one is."""
+        for status in ("ok", "out_of_range"):
+            if status in self.statuses:
+                return status
+        return self.statuses[0]
+
+    @property
+    def content(self) -> str:
+        """The scene, told apart from equal names in another source."""
+        return f"{self.source}/{self.content_id}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,11 +83,21 @@ class EvaluationReport:
     """Share with exactly one think block and one answer block, or the answer block alone where the prompt asks
     for no thinking (``rewards.tags.ParsedAnswer.has_format``)."""
     truncated_rate: float
+    out_of_range: OutOfRange
+    """Whether scores outside the scale entered a picture's mean."""
     agreement: Agreement
-    """Over all pictures with a score."""
+    """Over all pictures with a score, contents and sources pooled."""
+    intervals: Mapping[Measure, Estimate]
+    """95 % intervals of the pooled measures, resampled by content; those without one have no key."""
+    logistic: LogisticFit
+    """The curve behind ``agreement.plcc_logistic``."""
     by_source: Mapping[str, Agreement]
+    source_mean: Agreement
+    """Unweighted mean over sources: what papers print as the average over test sets."""
+    num_contents: int
+    """Contents with a score."""
     content_mean: Agreement
-    """Mean of the agreement inside each content; None where no content has two different pictures."""
+    """Unweighted mean of the agreement inside each content, for labels that are on a scale of their own in each."""
     score_mean: float | None
     """Over pictures with a score."""
     spread_within: float | None
@@ -91,6 +133,11 @@ class EvaluationReport:
         """Root mean squared error over all pictures with a score."""
         return self.agreement.rmse
 
+    @property
+    def has_several_of_a_content(self) -> bool:
+        """Whether the mean over contents says anything that the pooled figures do not."""
+        return 1 < self.num_contents < self.agreement.num_pictures
+
     def to_dict(self) -> dict[str, object]:
         """Plain values for JSON; undefined numbers are None."""
         return asdict(self)
@@ -98,14 +145,15 @@ class EvaluationReport:
     def metrics(self) -> dict[str, float]:
         """Journal values as ``evaluation/thing/statistic``; undefined ones have no key."""
         values = {
-            "evaluation/agreement/srcc": self.srcc,
-            "evaluation/agreement/plcc": self.plcc,
-            "evaluation/agreement/krcc": self.krcc,
-            "evaluation/agreement/rmse": self.rmse,
+            **_figures("agreement", self.agreement),
+            **_ends(self.intervals),
+            **(_figures("content_mean", self.content_mean) if self.has_several_of_a_content else {}),
+            **(_figures("source_mean", self.source_mean) if len(self.by_source) > 1 else {}),
             "evaluation/format/fraction": self.format_rate,
             "evaluation/truncated/fraction": self.truncated_rate,
             "evaluation/unparsed/fraction": self.num_unparsed / self.num_completions,
             "evaluation/out_of_range/fraction": self.num_by_status["out_of_range"] / self.num_completions,
+            "evaluation/without_score/fraction": self.num_without_score / self.num_prompts,
             "evaluation/score/mean": self.score_mean,
             "evaluation/spread/within": self.spread_within,
             "evaluation/spread/across": self.spread_across,
@@ -135,7 +183,8 @@ def evaluate(
     scored = [picture for picture in pictures if picture.score is not None]
     scores_N = np.array([picture.score for picture in scored], dtype=np.float64)
     opinions_N = np.array([picture.opinion for picture in scored], dtype=np.float64)
-    by_content = agreement_by([f"{p.source}/{p.content_id}" for p in scored], scores_N=scores_N, opinions_N=opinions_N)
+    contents = [picture.content for picture in scored]
+    by_source = agreement_by([p.source for p in scored], scores_N=scores_N, opinions_N=opinions_N)
     spread = score_spread([[s for s in picture.scores if s is not None] for picture in pictures])
     least_spread = min_spread * (scale.maximum - scale.minimum)
     report = EvaluationReport(
@@ -145,9 +194,14 @@ def evaluate(
         num_by_status={status: sum(answer.status == status for answer in parsed) for status in STATUSES},
         format_rate=sum(answer.has_format for answer in parsed) / len(parsed),
         truncated_rate=sum(c.is_truncated for group in groups for c in group.completions) / len(parsed),
+        out_of_range=out_of_range,
         agreement=agreement(scores_N, opinions_N=opinions_N),
-        by_source=agreement_by([p.source for p in scored], scores_N=scores_N, opinions_N=opinions_N),
-        content_mean=mean_agreement(by_content),
+        intervals=intervals(scores_N, opinions_N=opinions_N, content_ids=contents),
+        logistic=fit_logistic(scores_N, opinions_N=opinions_N),
+        by_source=by_source,
+        source_mean=mean_agreement(by_source),
+        num_contents=len(set(contents)),
+        content_mean=mean_agreement(agreement_by(contents, scores_N=scores_N, opinions_N=opinions_N)),
         score_mean=float(scores_N.mean()) if scored else None,
         spread_within=spread.within,
         spread_across=spread.across,
@@ -163,42 +217,57 @@ def one_line(report: EvaluationReport) -> str:
     """An evaluation in one line; "-" where a number is undefined."""
     alarm = "  ALARM: scores hardly differ between pictures, the judge has collapsed" if report.collapsed else ""
     return (
-        f"SRCC {_decimals(report.srcc, num_digits=3)} PLCC {_decimals(report.plcc, num_digits=3)} "
+        f"SRCC {_with_interval(report.srcc, report.intervals.get('srcc'))} PLCC {decimals(report.plcc, num_digits=3)} "
+        f"({decimals(report.agreement.plcc_logistic, num_digits=3)} after a logistic fit) "
+        f"KRCC {decimals(report.krcc, num_digits=3)} RMSE {decimals(report.rmse, num_digits=2)} "
         f"format {100 * report.format_rate:.1f} % unparsed {report.num_unparsed}/{report.num_completions} "
-        f"spread {_decimals(report.spread_across, num_digits=3)}{alarm}"
+        f"without score {report.num_without_score}/{report.num_prompts} "
+        f"spread {decimals(report.spread_across, num_digits=3)}{alarm}"
     )
 
 
 def format_table(evaluations: Mapping[str, Mapping[str, float]]) -> str:
     """A fixed-width table for a terminal, one row per named ``EvaluationReport.metrics()``; "-" where undefined.
 
-    ``unparsed`` is the share of completions without a score, ``spread`` the deviation across pictures in
+    ``unparsed`` is the share of completions without a score, RMSE and ``spread``, the deviation across pictures, are in
     units of the scale.
     """
-    header = ("", "SRCC", "PLCC", "format %", "unparsed %", "spread")
-    rows = [header, *(_table_row(name, values) for name, values in evaluations.items())]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
-    lines.insert(1, "-" * len(lines[0]))
+    header = ("", "SRCC", "95 %", "PLCC", "KRCC", "RMSE", "format %", "unparsed %", "spread")
+    lines = aligned([header, *(_table_row(name, values) for name, values in evaluations.items())])
     if any(values["evaluation/collapsed/alarm"] for values in evaluations.values()):
         lines.append("! the scores hardly differ between pictures: the judge has collapsed")
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(lines)
 
 
 def _table_row(name: str, values: Mapping[str, float]) -> tuple[str, ...]:
     mark = "!" if values["evaluation/collapsed/alarm"] else ""
+    low, high = (values.get(f"evaluation/agreement/srcc_{end}") for end in ("low", "high"))
     return (
         name,
-        _decimals(values.get("evaluation/agreement/srcc"), num_digits=3),
-        _decimals(values.get("evaluation/agreement/plcc"), num_digits=3),
-        _decimals(100 * values["evaluation/format/fraction"], num_digits=1),
-        _decimals(100 * values["evaluation/unparsed/fraction"], num_digits=1),
-        mark + _decimals(values.get("evaluation/spread/across"), num_digits=2),
+        decimals(values.get("evaluation/agreement/srcc"), num_digits=3),
+        "-" if low is None or high is None else f"{low:.2f} .. {high:.2f}",
+        decimals(values.get("evaluation/agreement/plcc"), num_digits=3),
+        decimals(values.get("evaluation/agreement/krcc"), num_digits=3),
+        decimals(values.get("evaluation/agreement/rmse"), num_digits=2),
+        decimals(100 * values["evaluation/format/fraction"], num_digits=1),
+        decimals(100 * values["evaluation/unparsed/fraction"], num_digits=1),
+        mark + decimals(values.get("evaluation/spread/across"), num_digits=2),
     )
 
 
-def _decimals(value: float | None, *, num_digits: int) -> str:
-    return "-" if value is None else f"{value:.{num_digits}f}"
+def _with_interval(value: float | None, estimate: Estimate | None) -> str:
+    ends = "" if estimate is None else f" [{estimate.low:.2f}, {estimate.high:.2f}]"
+    return decimals(value, num_digits=3) + ends
+
+
+def _figures(thing: str, measured: Agreement) -> dict[str, float | None]:
+    return {f"evaluation/{thing}/{measure}": measured.value(measure) for measure in MEASURES}
+
+
+def _ends(estimates: Mapping[Measure, Estimate]) -> dict[str, float | None]:
+    ends = {f"{measure}_low": one.low for measure, one in estimates.items()}
+    ends |= {f"{measure}_high": one.high for measure, one in estimates.items()}
+    return {f"evaluation/agreement/{name}": end for name, end in ends.items()}
 
 
 def _picture(group: RolloutGroup, answers: Sequence[ParsedAnswer], *, out_of_range: OutOfRange) -> PictureRow:
@@ -206,13 +275,22 @@ def _picture(group: RolloutGroup, answers: Sequence[ParsedAnswer], *, out_of_ran
     scores = tuple(counted_score(answer, out_of_range=out_of_range) for answer in answers)
     return PictureRow(
         prompt_id=prompt.prompt_id,
+        path=_path(prompt),
         source=prompt.source,
         content_id=prompt.content_id,
         opinion=prompt.opinion.score,
         score=_mean_score([score for score in scores if score is not None]),
         scores=scores,
         statuses=tuple(answer.status for answer in answers),
+        reasonings=tuple(answer.think for answer in answers),
     )
+
+
+def _path(prompt: Prompt) -> str | None:
+    shown: Media | None = next(prompt.media(), None)
+    if shown is None:
+        return None
+    return str(Path(shown.frames[0]).parent) if shown.frames else shown.path
 
 
 def _mean_score(scores: Sequence[float]) -> float | None:

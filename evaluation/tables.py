@@ -19,6 +19,11 @@ def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
     return [header, f"|---|{'---:|' * (len(rows[0]) - 1)}", *body]
 
 
+def decimals(value: float | None, *, num_digits: int) -> str:
+    """A number, or "-" where it is undefined."""
+    return "-" if value is None else f"{value:.{num_digits}f}"
+
+
 def percent(value: float | None) -> str:
     """A share in per cent, without the sign."""
     return "-" if value is None else f"{100 * value:.1f}"

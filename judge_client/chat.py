@@ -9,6 +9,7 @@ from conf.schema import SamplingConfig
 from judge_client.check import find_model
 from judge_client.endpoint import ChatRequest, Failure
 from judge_client.metrics import JudgeMetrics
+from judge_client.schemas import SampledToken
 from judge_client.transport import open_transport
 
 
@@ -24,6 +25,8 @@ class ChatOutcome:
     """Length of the text as the server counts it."""
     failure: str | None
     """The failure of the last attempt; None with a text."""
+    tokens: tuple[SampledToken, ...] = ()
+    """The text token by token, where alternatives were wanted and the server gives them."""
 
 
 class ChatClient:
@@ -49,9 +52,14 @@ class ChatClient:
         return self._model
 
     async def chat(
-        self, messages: Sequence[Mapping[str, object]], *, sampling: SamplingConfig, seed: int
+        self,
+        messages: Sequence[Mapping[str, object]],
+        *,
+        sampling: SamplingConfig,
+        seed: int,
+        num_alternatives: int = 0,
     ) -> ChatOutcome:
-        """Send messages in the form of the protocol.
+        """Send messages in the form of the protocol; ask for the likeliest tokens at every place too, if any.
 
         Raises:
             RuntimeError: ``find_model`` has to find out the model first.
@@ -67,6 +75,7 @@ class ChatClient:
                 max_tokens=sampling.max_tokens,
                 seed=seed,
                 schema=None,
+                num_alternatives=num_alternatives,
             )
         )
         if isinstance(result, Failure):
@@ -79,6 +88,7 @@ class ChatClient:
             num_prompt_tokens=result.prompt_tokens,
             num_tokens=result.completion_tokens,
             failure=None,
+            tokens=result.tokens,
         )
 
     async def close(self) -> None:

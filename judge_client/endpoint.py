@@ -22,7 +22,7 @@ from conf.judge import JudgeClientConfig
 from judge_client.breaker import Breaker
 from judge_client.limits import retry_after_s
 from judge_client.prompt import Prompt
-from judge_client.schemas import ChatReply, ModelList
+from judge_client.schemas import ChatReply, ModelList, SampledToken
 from judge_client.types import Cause
 
 T = TypeVar("T")
@@ -44,6 +44,8 @@ class ChatRequest:
     """Set where several replies to the same messages are wanted, which must differ and yet repeat."""
     schema: Mapping[str, object] | None
     """JSON schema the reply must follow; None for free text."""
+    num_alternatives: int = 0
+    """Likeliest tokens wanted at every place of the reply, with their log-probs."""
 
 
 def question_request(prompt: Prompt, *, model: str, config: JudgeClientConfig, seed: int | None) -> ChatRequest:
@@ -69,6 +71,8 @@ class Reply:
     endpoint: str
     is_cut: bool = False
     """Whether the token limit ended it."""
+    tokens: tuple[SampledToken, ...] = ()
+    """Empty unless alternatives were wanted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,6 +156,8 @@ class Endpoint:
             max_completion_tokens=request.max_tokens,
             response_format=openai.omit if request.schema is None else _response_format(request.schema),
             seed=openai.omit if request.seed is None else request.seed,
+            logprobs=True if request.num_alternatives else openai.omit,
+            top_logprobs=request.num_alternatives or openai.omit,
         )
         try:
             reply = ChatReply.model_validate_json(response.content)
@@ -166,6 +172,7 @@ class Endpoint:
             completion_tokens=usage.completion_tokens if usage else 0,
             endpoint=self.url,
             is_cut=choice.finish_reason == "length",
+            tokens=tuple(choice.logprobs.content or ()) if choice.logprobs else (),
         )
 
     async def _list_models(self) -> tuple[str, ...] | Failure:

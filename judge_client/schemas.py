@@ -16,11 +16,34 @@ class ReplyMessage(BaseModel):
     refusal: str | None = None
 
 
+class TokenLogprob(BaseModel):
+    """One token and how likely it was."""
+
+    token: str
+    logprob: float
+    """In nats."""
+    bytes: list[int] | None = None
+    """Where a token is a part of a character, its text does not tell."""
+
+
+class SampledToken(TokenLogprob):
+    """One token of a reply, and the likeliest in its place."""
+
+    top_logprobs: list[TokenLogprob] = []
+
+
+class ReplyLogprobs(BaseModel):
+    """The tokens of a reply, where they were asked for."""
+
+    content: list[SampledToken] | None = None
+
+
 class ReplyChoice(BaseModel):
     """One of the replies; exactly one is asked for."""
 
     message: ReplyMessage
     finish_reason: str | None = None
+    logprobs: ReplyLogprobs | None = None
 
 
 class Usage(BaseModel):

@@ -12,9 +12,9 @@ from typing import Literal
 
 from PIL import Image
 
-from rollout.media import load_image
+from rollout.media import MIN_SIDE_PX, load_image
 from rollout.types import Media, Message, Prompt
-from rollout.videos import load_frames
+from rollout.videos import load_frames, pixels_per_frame
 
 ChatMessage = Mapping[str, object]
 """``role``, and ``content`` as a list of parts."""
@@ -58,8 +58,14 @@ class MessageWriter:
 def _media_parts(media: Media, *, max_pixels: int, video_as: VideoAs) -> list[Part]:
     if media.kind == "image":
         return [_picture_part(_reduced(load_image(media), max_pixels=max_pixels))]
-    frame_pixels = max_pixels if media.max_pixels is None else min(max_pixels, media.max_pixels)
-    frames = [_reduced(frame, max_pixels=frame_pixels) for frame in load_frames(media)]
+    shown = load_frames(media)
+    most = pixels_per_frame(
+        len(shown),
+        max_pixels=max_pixels if media.max_pixels is None else min(max_pixels, media.max_pixels),
+        total_pixels=media.total_pixels,
+        min_pixels=MIN_SIDE_PX**2,
+    )
+    frames = [_reduced(frame, max_pixels=int(most)) for frame in shown]
     if video_as == "pictures":
         return [_picture_part(frame) for frame in frames]
     encoded = ",".join(_base64(frame, encoding="JPEG") for frame in frames)

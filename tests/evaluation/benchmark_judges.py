@@ -13,7 +13,7 @@ from rollout.types import Choice, Media
 from tests.builders import make_choice
 
 SHARED = Path(__file__).parents[3] / "shared/data/r1_reward"
-FEW_FRAMES = VideoConfig(fps=2.0, max_frames=32, max_pixels=501_760)
+FEW_FRAMES = VideoConfig(fps=2.0, max_frames=32, max_pixels=501_760, total_pixels=None)
 
 Decide = Callable[[JudgeRequest], Choice | str]
 

@@ -206,6 +206,14 @@ def test_a_video_is_one_picture_per_frame_within_its_own_budget(tmp_path: Path) 
     assert opened(parts[0]["image_url"]["url"]).size == (100, 50)
 
 
+def test_frames_of_a_video_share_its_total(tmp_path: Path) -> None:
+    # Three frames, two of which count as one: each may have two thirds of it.
+    parts = write([replace(video(tmp_path), total_pixels=3 * 800)])
+    assert isinstance(parts[0]["image_url"], dict)
+    width, height = opened(parts[0]["image_url"]["url"]).size
+    assert 1500 < width * height <= 1600
+
+
 def test_a_video_may_go_as_one_list_of_jpeg_frames(tmp_path: Path) -> None:
     (part,) = write([video(tmp_path)], video_as="video")
     assert isinstance(part["video_url"], dict)
