@@ -17,7 +17,7 @@ from learner.types import Rendezvous, ScoringRequest, StepReport, TrainerScore, 
 from rollout.types import Demonstration, RolloutGroup
 from rollout.weights.manifest import WeightManifest
 from rollout.weights.sender import Sender
-from rollout.worker_types import EndedText, EngineOptions, EngineView, GenerationOrder
+from rollout.worker_types import EndedText, EngineOptions, EngineView, ForcedToken, GenerationOrder
 
 
 class EngineActor:
@@ -40,6 +40,9 @@ class EngineActor:
 
     async def view(self, order: GenerationOrder) -> list[EngineView]:
         return await self._worker.view(order)
+
+    async def forced_logprobs(self, tokens: Sequence[ForcedToken]) -> list[float]:
+        return await self._worker.forced_logprobs(tokens)
 
     async def init_transfer(self, options: Mapping[str, object]) -> None:
         await self._worker.init_transfer(options)
@@ -125,6 +128,9 @@ class LearnerActor:
         self, demonstrations: Sequence[Demonstration], *, step: int, learning_rate: float
     ) -> dict[str, float]:
         return self._worker.supervised_step(demonstrations, step=step, learning_rate=learning_rate)
+
+    def supervised_loss(self, demonstrations: Sequence[Demonstration]) -> float:
+        return self._worker.supervised_loss(demonstrations)
 
     def policy_step(self, batch: TrainingBatch, *, step: int) -> StepReport:
         return self._worker.policy_step(batch, step=step)

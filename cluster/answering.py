@@ -45,7 +45,7 @@ def ask_judge(config: RunConfig, prompts: Sequence[Prompt], *, name: str, ask: A
     model_folder = finished_model(config.model.path, family=config.model.family)
     _check_lengths(config, prompts, name=name, model_folder=model_folder)
     engines = EnginesOnDemand(config, model_folder=model_folder, limits=_limits(prompts))
-    return asyncio.run(_ask_engines(config, engines, ask, judge=_weights_of(model_folder)))
+    return asyncio.run(_ask_engines(config, engines, ask, judge=weights_of(model_folder)))
 
 
 def idle_settings(config: RunConfig) -> dict[str, str]:
@@ -83,6 +83,10 @@ class EnginesOnDemand:
 
     async def run(self, order: GenerationOrder) -> list[RolloutGroup]:
         """Sample one group per prompt, in the order of the prompts."""
+        return await (await self.start()).run(order)
+
+    async def start(self) -> RolloutPool:
+        """The engines, ready; not to be called twice at a time before they are."""
         if self._pool is None:
             self._started.enter_context(connected(self._config, self._placement))
             stack = await start_engines(
@@ -90,7 +94,7 @@ class EnginesOnDemand:
             )
             self._started.push_async_callback(stack.close)
             self._pool = make_pool(self._config, stack)
-        return await self._pool.run(order)
+        return self._pool
 
     async def close(self) -> None:
         """End what was started."""
@@ -177,7 +181,7 @@ def _limits(prompts: Sequence[Prompt]) -> MediaLimits:
     return MediaLimits(images=max(one.count("image") for one in kinds), videos=max(one.count("video") for one in kinds))
 
 
-def _weights_of(folder: Path) -> dict[str, JsonValue]:
+def weights_of(folder: Path) -> dict[str, JsonValue]:
     """What tells one model folder from another: its name, and a digest of its weights."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):

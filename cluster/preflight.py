@@ -8,12 +8,20 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from conf.data import ScoredConfig, is_own_text
+from conf.data_rules import format_disagreements
 from conf.errors import ConfigError
 from conf.schema import RunConfig
+from conf.tasks import parts_of
 from rewards.terms.custom import load_function
 from rollout.datasets.base import Data, Dataset
+from rollout.datasets.questions import asks_for_thinking
 from rollout.families.folders import check_model_folder
 
+LEARNS_NOTHING = ("warm_up.num_steps=0", "cold_start.num_steps=0", "loop.num_steps=0")
+"""For commands that must not be refused over settings of a training they do not do."""
+ABSOLUTE_TERMS = ("opinion", "threshold", "score_line", "probability_difference")
+"""Kinds of reward terms that compare a score with the label itself, not with its rank."""
 MODEL_FOLDER = "model"
 """Where in its run folder a run leaves the trained model."""
 
@@ -25,7 +33,11 @@ def check_enough_data(config: RunConfig, data: Data) -> None:
     Raises:
         ConfigError: One line per problem.
     """
-    problems = [*_phase_problems(config, data), *_test_split_problems(config, data.test)]
+    problems = [
+        *_phase_problems(config, data),
+        *_test_split_problems(config, data.test),
+        *_scale_problems(config, data),
+    ]
     size, given = config.rollout.prompts_per_step, len(data.train)
     if config.loop.num_steps and size > given:
         problems.append(
@@ -38,11 +50,17 @@ def check_enough_data(config: RunConfig, data: Data) -> None:
 
 
 def check_rewards(config: RunConfig) -> None:
-    """Refuse reward functions that cannot be called; they are used only after the supervised phases.
+    """Refuse reward functions that cannot be called, and format rewards that a prompt text of the user's never earns;
+    both are used only after the supervised phases.
 
     Raises:
         ValueError: There is no such file or function, or it does not take a rollout group.
+        ConfigError: One line per format reward that wants another form than the text.
     """
+    scored = {key: part for key, part in parts_of(config.data).items() if isinstance(part, ScoredConfig)}
+    problems = [problem for key, part in scored.items() for problem in _form_problems(config, key=key, part=part)]
+    if problems:
+        raise ConfigError(problems)
     for term in config.rewards.terms.values():
         if term.kind == "custom" and config.loop.num_steps:
             load_function(term.path)
@@ -90,6 +108,13 @@ def make_run_folder(folder: Path) -> None:
         raise ConfigError([f"run.folder={folder}: may not be written to; choose another"])
 
 
+def _form_problems(config: RunConfig, *, key: str, part: ScoredConfig) -> Iterator[str]:
+    wording = part.prompt
+    if is_own_text(wording):  # of all others conf/data_rules.py knows whether they ask for thinking
+        asks = asks_for_thinking(wording)
+        yield from format_disagreements(config, key=key, wording=wording, asks_for_thinking=asks)
+
+
 def _phase_problems(config: RunConfig, data: Data) -> Iterator[str]:
     for name, phase, source in (
         ("warm_up", config.warm_up, data.warm_up),
@@ -107,6 +132,16 @@ def _phase_problems(config: RunConfig, data: Data) -> Iterator[str]:
                 f"{name}.batch_size={phase.batch_size} is more than the {len(source)} demonstrations of "
                 f"data.kind={config.data.kind}; use {len(source)} or fewer"
             )
+
+
+def _scale_problems(config: RunConfig, data: Data) -> Iterator[str]:
+    absolute = [name for name, term in config.rewards.terms.items() if term.kind in ABSOLUTE_TERMS]
+    if config.loop.num_steps and absolute and len(data.asked_scales) > 1:
+        scales = " and ".join(f"{scale.minimum:g}..{scale.maximum:g}" for scale in data.asked_scales)
+        yield (
+            f"the training rows ask for scores on {scales}, but rewards.terms.{absolute[0]} compares scores with "
+            "labels; map all labels to one scale (arbiter data convert), or reward ranks only, as rewards=rl2r does"
+        )
 
 
 def _reference_problems(config: RunConfig, train: Dataset) -> Iterator[str]:

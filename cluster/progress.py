@@ -11,7 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 logger = logging.getLogger(__name__)
 
-TITLES = {"warm_up": "warm-up", "cold_start": "cold start", "rl": "RL", "benchmark": "benchmark", "rank": "rank"}
+TITLES = {
+    "warm_up": "warm-up", "cold_start": "cold start", "rl": "RL",
+    "benchmark": "benchmark", "rank": "rank", "score": "score",
+}  # fmt: skip
 LINE_EVERY_S = 10.0
 
 

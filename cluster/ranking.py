@@ -7,8 +7,7 @@ from pydantic import JsonValue
 from rich.console import Console
 
 from cluster.answering import ask_judge, idle_settings, progress_of
-from cluster.commands import LEARNS_NOTHING
-from cluster.preflight import make_run_folder
+from cluster.preflight import LEARNS_NOTHING, make_run_folder
 from conf.effective import IDLE_IN_RANK
 from conf.errors import ConfigError
 from conf.load import load_run_config, refuse_idle

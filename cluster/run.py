@@ -36,6 +36,8 @@ from rollout.worker_types import GenerationOrder
 logger = logging.getLogger(__name__)
 
 LEARNER_FOLDER = "learner"
+NUM_VALIDATIONS = 10
+"""How often the validation loss is measured in the cold start, about evenly."""
 UNTRAINED, COLD_START, RL = "untrained", "cold_start", "rl"
 
 
@@ -147,10 +149,20 @@ class Run:
                 upcoming.append(asyncio.create_task(asyncio.to_thread(stream.batch, step + 1)))
             rate = supervised_learning_rate(step, config=config)
             values = await self._learners.supervised_step(demonstrations, step=step, learning_rate=rate)
+            values |= await self._validated(step + 1, phase=phase, config=config)
             self._advance(phase, step + 1, values)
             if await self._save_if_due(last=step + 1 == config.num_steps):
                 return step + 1 == config.num_steps
         return True
+
+    async def _validated(self, step: int, *, phase: Phase, config: SupervisedConfig) -> dict[str, float]:
+        """The loss on what the cold start does not learn from, when it is its turn."""
+        held_out = self._data.validation if phase == "cold_start" else None
+        every = max(1, config.num_steps // NUM_VALIDATIONS)
+        if held_out is None or not (self._is_due(step, every) or step == config.num_steps):
+            return {}
+        demonstrations = [held_out.demonstration(index) for index in range(len(held_out))]
+        return {"supervised/validation_loss": await self._learners.supervised_loss(demonstrations)}
 
     async def _rl(self) -> bool:
         await self._push_if_stale()
@@ -162,14 +174,17 @@ class Run:
             max_tokens=config.rollout.sampling.max_tokens,
             term_weights={name: term.weight for name, term in config.rewards.terms.items()},
         )
-        scorer = build_scorer(config.rewards, scale=scale_of(config.data), judge=self._judge)
+        scorer = build_scorer(config.rewards, scale=scale_of(config.data), judge=self._judge, forcer=self._pool)
         try:
             done = await train(
                 Schedule(
                     first_step=self._state.next_step, num_steps=config.loop.num_steps, max_lag=config.loop.max_lag
                 ),
                 prompts=PromptStream(
-                    self._data.train, prompts_per_step=config.rollout.prompts_per_step, seed=config.run.seed
+                    self._data.train,
+                    prompts_per_step=config.rollout.prompts_per_step,
+                    seed=config.run.seed,
+                    mixture=self._data.mixture,
                 ),
                 rollouts=self._pool,
                 scorer=scorer,
@@ -277,6 +292,7 @@ class Run:
 
 SHOWN = {
     "loss": "supervised/loss",
+    "validation": "supervised/validation_loss",
     "reward": "rewards/total/mean",
     "format": "answers/format/fraction",
     "spread": "answers/spread/across",

@@ -83,12 +83,28 @@ def pinned(overrides: Sequence[str], *, base: Path | None = None) -> list[str]:
         section, _, name = key.partition(".")
         value = tree[section].get(name)
         is_hub_name = key == "model.path" and value is not None and not (base / value).exists()
-        if value in (None, "???") or is_hub_name or Path(value).is_absolute():
+        if value in (None, "???") or is_hub_name or all(Path(path).is_absolute() for path in _paths(value)):
             continue
-        added.append(f"{key}={quoted(str((base / value).resolve()))}")
+        added.append(f"{key}={_absolute(value, base=base)}")
     if tree["cluster"].get("ray_address") == "local":
         added.append("cluster.ray_address=auto")
     return [*overrides, *added]
+
+
+def _paths(value: object) -> list[str]:
+    """A path alone, in a list, or by name."""
+    if isinstance(value, dict):
+        return [str(path) for path in value.values()]
+    return [str(path) for path in value] if isinstance(value, list) else [str(value)]
+
+
+def _absolute(value: object, *, base: Path) -> str:
+    """The same made absolute, as a Hydra value."""
+    if isinstance(value, list):
+        return f"[{','.join(_absolute(one, base=base) for one in value)}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{name}:{_absolute(one, base=base)}' for name, one in value.items())}}}"
+    return quoted(str((base / str(value)).resolve()))
 
 
 def entrypoint(command: str, overrides: Sequence[str], *, python: str) -> str:

@@ -1,6 +1,7 @@
 """A chat model of few lines behind the OpenAI protocol, and real HTTP."""
 
 import json
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,10 @@ Reply = Callable[[str], str | None]
 
 
 class ChatServer(ThreadingHTTPServer):
-    """Answers by ``reply`` and remembers the texts it was asked."""
+    """Answers by ``reply`` and remembers the texts it was asked.
+
+    Asked for log-probs, it calls every character a token, and ``digits`` the likeliest ones wherever a digit stands.
+    """
 
     request_queue_size = 256
 
@@ -21,6 +25,7 @@ class ChatServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.reply = reply
         self.asked: list[str] = []
+        self.digits: Mapping[str, float] = {}
 
     @property
     def url(self) -> str:
@@ -45,7 +50,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(500, {"error": {"message": "told to fail"}})
             return
         choice = {"index": 0, "message": {"role": "assistant", "content": reply}, "finish_reason": "stop"}
+        if body.get("logprobs"):
+            choice["logprobs"] = {"content": [self._token(character) for character in reply]}
         self._send(200, {"choices": [choice], "usage": {"prompt_tokens": 10, "completion_tokens": 3}})
+
+    def _token(self, character: str) -> dict[str, Any]:
+        likeliest = self.server.digits if character.isdigit() else {}
+        named = [{"token": token, "logprob": math.log(share)} for token, share in likeliest.items()]
+        return {"token": character, "logprob": math.log(likeliest.get(character, 1.0)), "top_logprobs": named}
 
     def _send(self, status: int, body: Mapping[str, Any]) -> None:
         content = json.dumps(body).encode()

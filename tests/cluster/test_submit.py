@@ -67,6 +67,20 @@ def test_absolute_paths_and_hub_names_stay(tmp_path: Path) -> None:
     assert config.data.test_labels == str(tmp_path / "labels" / "test.txt")
 
 
+def test_lists_of_files_and_folders_by_name_become_absolute(tmp_path: Path) -> None:
+    given = [
+        "recipe=rl2r_multi",
+        "data.image_folder={KADID-10K: images, mine: /data/mine}",
+        "data.train_labels=[a.jsonl, /data/b.jsonl]",
+        "data.test_labels=/data/c.jsonl",
+    ]
+    data = load_run_config(pinned(given, base=tmp_path)).data
+    assert data.kind == "opinion_score"
+    assert data.image_folder == {"KADID-10K": str(tmp_path / "images"), "mine": "/data/mine"}
+    assert data.train_labels == [str(tmp_path / "a.jsonl"), "/data/b.jsonl"]
+    assert data.test_labels == "/data/c.jsonl"
+
+
 def test_a_job_joins_the_cluster_instead_of_starting_ray() -> None:
     assert load_run_config(pinned(["recipe=demo"])).cluster.ray_address == "auto"
 

@@ -1,0 +1,168 @@
+"""``arbiter score``: files in, a folder of scores out.
+
+words --Listing--> items --judge--> rows --ScoreSheet--> RUN_FOLDER/score/scores.jsonl, .csv, .txt
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from cluster.preflight import LEARNS_NOTHING, make_run_folder
+from cluster.progress import ProgressDisplay, format_number
+from cluster.scoring_judge import ScoringJudge, check_judge, opened_judge
+from conf.errors import ConfigError
+from conf.load import load_run_config
+from conf.schema import RunConfig
+from conf.score import ScoreConfig
+from evaluation.scoring.items import PICTURE_ENDINGS, Listing, Survey
+from evaluation.scoring.results import ScoreSheet, open_sheet, write_tables
+from evaluation.scoring.rows import STATUSES
+from evaluation.scoring.run import Progress, score_items
+from rollout.datasets.base import declared_scale
+from rollout.videos import VIDEO_ENDINGS
+from rollout.wordings import Kind, look_up
+
+FOLDER = "score"
+"""Results lie in this folder of the run."""
+PHASE = "score"
+DEFAULT_CHOICE = "score=visualquality_r1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How a scoring run went."""
+
+    progress: Progress
+    startup_s: float
+    """Until the judge could be asked; not part of the progress."""
+    folder: Path
+
+
+def score(words: Sequence[str], overrides: Sequence[str], console: Console) -> int:
+    """Score what the words name and has no score yet; returns the exit status."""
+    config, options = scoring_config(overrides)
+    if not words:
+        raise ConfigError(["score takes files, folders, globs or .jsonl lists, got none"])
+    run_scoring(config, options, listing=Listing(words), console=console)
+    return 0
+
+
+def scoring_config(overrides: Sequence[str]) -> tuple[RunConfig, ScoreConfig]:
+    """The configuration of a command that scores, which has the section ``score``.
+
+    Raises:
+        ConfigError: It cannot be used, or names no judge that can do what is asked.
+    """
+    is_chosen = any(override.startswith("score=") for override in overrides)
+    chosen = () if is_chosen else (DEFAULT_CHOICE,)
+    config = load_run_config([*chosen, *overrides, *LEARNS_NOTHING])
+    assert config.score is not None, "a choice was made"
+    check_judge(config, config.score)
+    return config, config.score
+
+
+def run_scoring(config: RunConfig, options: ScoreConfig, *, listing: Listing, console: Console) -> Outcome:
+    """Score a listing into the run folder, and say what came of it.
+
+    Raises:
+        ConfigError: There is nothing to score, or not in this wording.
+        ResultsUnusable: The run folder holds scores made under other settings.
+    """
+    survey = listing.survey()
+    check_kinds(config, options, kinds=survey.kinds, asked_alike=survey.kinds_asked_alike)
+    console.print(_listed(survey), soft_wrap=True)
+    folder = Path(config.run.folder).resolve() / FOLDER
+    make_run_folder(folder)
+
+    async def run() -> Outcome:
+        async with opened_judge(config, options, kinds=survey.kinds) as judge:
+            for note in judge.notes:
+                console.print(note, soft_wrap=True)
+            with open_sheet(folder, settings=judge.settings) as sheet:
+                try:
+                    startup_s = await _started(judge, listing, sheet)
+                    with ProgressDisplay(console, live=config.journal.progress) as display:
+                        show = _progress_line(display, sheet, num_items=survey.num_items)
+                        progress = await score_items(listing, scorer=judge.scorer, sheet=sheet, on_progress=show)
+                finally:
+                    _conclude(sheet, folder=folder, console=console)
+        return Outcome(progress=progress, startup_s=startup_s, folder=folder)
+
+    outcome = asyncio.run(run())
+    console.print(_speed(outcome), soft_wrap=True)
+    return outcome
+
+
+def check_kinds(
+    config: RunConfig, options: ScoreConfig, *, kinds: frozenset[Kind], asked_alike: frozenset[Kind]
+) -> None:
+    """Refuse media the wording does not ask about, and frames the model would enlarge again.
+
+    Raises:
+        ConfigError: Says what to change.
+    """
+    if not kinds:
+        endings = " ".join(sorted(PICTURE_ENDINGS | VIDEO_ENDINGS))
+        raise ConfigError([f"nothing to score there; of folders, files that end in {endings} are taken"])
+    wording = look_up(options.prompt)
+    for kind in asked_alike:
+        try:
+            wording.text(kind, scale=declared_scale(options.scale))
+        except ValueError as error:
+            raise ConfigError([str(error).replace("data.prompt", "score.prompt", 1)]) from None
+    if "video" in kinds and config.benchmark.video.max_pixels < config.model.min_pixels:
+        problem = (
+            f"benchmark.video.max_pixels={config.benchmark.video.max_pixels} is below model.min_pixels="
+            f"{config.model.min_pixels}, which every frame is enlarged to; raise the one or lower the other"
+        )
+        raise ConfigError([problem])
+
+
+async def _started(judge: ScoringJudge, listing: Listing, sheet: ScoreSheet) -> float:
+    """Start the judge if there is anything to ask; how long that took, in seconds."""
+    started = time.monotonic()
+    if any(item.item_id not in sheet for item in listing):
+        await judge.start()
+    return time.monotonic() - started
+
+
+def _progress_line(display: ProgressDisplay, sheet: ScoreSheet, *, num_items: int) -> Callable[[Progress], None]:
+    def show(progress: Progress) -> None:
+        numbers = {"per s": progress.items_per_s, "without a score": float(_num_without_score(sheet))}
+        display.step(PHASE, done=progress.num_done, total=num_items, numbers=numbers)
+
+    return show
+
+
+def _speed(outcome: Outcome) -> str:
+    progress = outcome.progress
+    return (
+        f"scored {progress.num_scored} in {progress.seconds:.1f} s, {format_number(progress.items_per_s)} per s; "
+        f"{progress.num_done - progress.num_scored} were done before; judge ready after {outcome.startup_s:.1f} s"
+    )
+
+
+def _conclude(sheet: ScoreSheet, *, folder: Path, console: Console) -> None:
+    write_tables(folder)
+    counts = ", ".join(f"{sheet.num_by_status[one]} {one}" for one in STATUSES if sheet.num_by_status[one])
+    console.print(f"rows {sheet.num_by_status.total()}: {counts or 'none'}", soft_wrap=True)
+    if sheet.num_by_status["failed"]:
+        console.print("the same command asks those that failed again", soft_wrap=True)
+    console.print(f"results {folder}", soft_wrap=True)
+
+
+def _num_without_score(sheet: ScoreSheet) -> int:
+    return sheet.num_by_status.total() - sheet.num_by_status["ok"] - sheet.num_by_status["out_of_range"]
+
+
+def _listed(survey: Survey) -> str:
+    parts = [f"{survey.num_items} to score"]
+    if survey.num_repeated:
+        parts.append(f"{survey.num_repeated} named more than once")
+    if survey.num_left_out:
+        parts.append(f"{survey.num_left_out} other files left out")
+    return ", ".join(parts)
