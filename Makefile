@@ -18,7 +18,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help setup demo demo-seeds demo-pairs demo-pairs-seeds bench-judge bench-stability test check format conf submit clean
+.PHONY: help setup demo demo-seeds demo-pairs demo-pairs-seeds results bench-judge bench-score bench-stability test check format conf submit clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  \1\t/' | expand -t 16
@@ -48,8 +48,14 @@ demo-pairs: setup  ## train the tiny pairwise judge with StableReinforce and a c
 demo-pairs-seeds: setup  ## the same for three seeds, one after the other
 	$(BIN)/python -m cluster.main train recipe=demo_pairs run.seed=0,1,2 --multirun $(ARGS)
 
+results: setup  ## train scoring judges by every recipe for three seeds; writes docs/results.md (ARGS="--seeds 3 --jobs 2")
+	$(BIN)/python -m cluster.bench.results $(ARGS)
+
 bench-judge: setup  ## does the judge's latency hide? (ARGS: a cold-started model folder)
 	$(BIN)/python -m cluster.bench.judge $(ARGS)
+
+bench-score: setup  ## pictures/s of arbiter score against transformers' generate in batches of 32
+	$(BIN)/python -m cluster.bench.score $(ARGS)
 
 bench-stability: setup  ## learning curves of the algorithms at an aggressive learning rate (ARGS="--seeds 3")
 	$(BIN)/python -m cluster.bench.stability $(ARGS)

@@ -16,10 +16,12 @@ from PIL import Image
 
 from conf.load import load_run_config
 from rollout.datasets import build_data
+from rollout.datasets.questions import rating_question
 from rollout.families import build_family
 from rollout.families.base import EncodedPrompt
 from rollout.families.folders import check_model
 from rollout.families.tiny_qwen_vl import TinyModelSize, create_tiny_qwen_vl
+from rollout.types import Scale
 from tests.refusals import Damage, given, refusal, write_lines
 
 TRAIN = ("i1.png a.png 4.0 0.5", "i1.png b.png 2.0 0.5", "i2.png c.png 3.0 0.5")
@@ -104,6 +106,23 @@ def thin_picture(inputs: Path) -> Sequence[str]:
     return []
 
 
+def questions_on_two_scales(inputs: Path) -> Sequence[str]:
+    json_rows(1, 2, 3)(inputs)
+    lines = (inputs / "train").read_text().splitlines()
+    scales = [Scale(minimum=0.0, maximum=100.0), *[Scale(minimum=1.0, maximum=5.0)] * 2]
+    asking = [
+        line.replace('"value": ""', f'"value": "{rating_question(scale)}"')
+        for line, scale in zip(lines, scales, strict=True)
+    ]
+    write_lines(inputs / "train", asking)
+    return [
+        "data.label_format=visualquality_r1",
+        "data.test_label_format=kadid",
+        "data.label_range={minimum: 0.0, maximum: 100.0}",
+        "rewards=rl2r_absolute",
+    ]
+
+
 def folder_that_is_a_file(inputs: Path) -> Sequence[str]:
     (inputs / "taken").write_text("notes")
     return [f"run.folder={inputs / 'taken'}"]
@@ -180,6 +199,10 @@ TABLE: Mapping[str, tuple[Damage, Sequence[str]]] = {
     "phase larger than the data": (
         given("cold_start.num_steps=1", "cold_start.batch_size=8"),
         ["cold_start.batch_size=8 is more than the 3 demonstrations of data.kind=opinion_score; use 3 or fewer"],
+    ),
+    "labels on two scales with an absolute reward": (
+        questions_on_two_scales,
+        ["ask for scores on 0..100 and 1..5, but rewards.terms.opinion compares scores with labels; map all labels"],
     ),
     "evaluation larger than the data": (
         given("evaluation.num_prompts=3"),

@@ -49,8 +49,8 @@ def only_line(words: Sequence[str], here: Path, capsys: pytest.CaptureFixture[st
 STARTS_SOMETHING = ("train", "benchmark", "reward-server", "collect-traces")
 RECIPE: Mapping[str, tuple[Damage, str]] = {
     "term of another task": (
-        given("+rewards.terms.opinion={kind: opinion, weight: 1.0, sigma_fraction: 0.2}"),
-        "rewards.terms.opinion.kind=opinion has nothing to compare an answer with: data.kind=photo_pairs asks for",
+        given("+rewards.terms.near={kind: threshold, weight: 1.0, full_fraction: 0.2, half_fraction: null}"),
+        "rewards.terms.near.kind=threshold has nothing to compare an answer with: data.kind=photo_pairs asks for",
     ),
     "format of another task": (
         given("rewards.terms.format.mode=number"),
@@ -220,8 +220,8 @@ COMMANDS: Mapping[str, tuple[Sequence[str], str]] = {
     ),
     "traces to nowhere": (("collect-traces", *TRAINING_ROWS), "collect-traces takes the file to write, got none"),
     "traces of scores": (
-        ("collect-traces", "HERE/traces.jsonl", "data=photo_pairs"),
-        "collect-traces needs data=preference_pairs, got data.kind=photo_pairs",
+        ("collect-traces", "HERE/traces.jsonl", "data=photo_pairs", *ENDPOINT[1:]),
+        "collect-traces needs data=preference_pairs or data=opinion_score, got data.kind=photo_pairs",
     ),
     "rules as a teacher": (
         ("collect-traces", "HERE/traces.jsonl", *TRAINING_ROWS),

@@ -23,6 +23,8 @@ USUAL_HOSTS = ("127.0.0.1", "localhost", "HOST", "HEAD", "judge", "gpu1", "gpu2"
 ADDRESS = re.compile(r"(?<![\d.=])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])")
 USUAL_ADDRESSES = ("127.0.0.1", "0.0.0.0")
 LOGIN = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+PLACEMENT = re.compile(r"\w+@(?:data\.)?parts\.\w+")
+"""Where Hydra puts a choice; it looks like a login."""
 PRIVATE_NAME = re.compile(r"\b[\w-]+\.(?:corp|internal|intranet|lan)\b")
 
 
@@ -31,7 +33,7 @@ def findings(text: str) -> Iterator[str]:
     yield from (path for path in PATH.findall(text) if not path.startswith(USUAL_PATHS))
     yield from (host for host in HOST.findall(text) if host not in USUAL_HOSTS)
     yield from (address for address in ADDRESS.findall(text) if address not in USUAL_ADDRESSES)
-    yield from LOGIN.findall(text)
+    yield from LOGIN.findall(PLACEMENT.sub("", text))
     yield from PRIVATE_NAME.findall(text)
 
 
