@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from cluster.main import main
+from conf.load import load_run_config
 from rollout.datasets import build_data
 from tests.cluster.chat_servers import ChatServer, chat_server
 from tests.cluster.jobs import ROOT, assert_all_end, family_of
@@ -22,7 +23,8 @@ from tests.rollout.teaching import WORDING, make_taught_model, photographs
 
 NUM_GOOD = 45
 CORRUPT = ("empty.png", "torn.png", "words.jpg")
-NUM_FILES = NUM_GOOD + len(CORRUPT)
+CLIP = "clip.avi"
+NUM_FILES = NUM_GOOD + len(CORRUPT) + 1
 WINDOW = 3
 RUN_LIMIT_S = 500.0
 NOWHERE = "cluster.ray_address=127.0.0.1:1"
@@ -39,12 +41,14 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs, and among them three files that are none."""
+    """Photographs and a video, and among them three files that are none."""
     folder = tmp_path_factory.mktemp("photos")
     test = build_data(photographs(f"data.num_test={NUM_GOOD}").data).test
     for number in range(NUM_GOOD):
         (media,) = test.prompt(number).media()
         (folder / f"{number:02d}.png").write_bytes(media.data or b"")
+    (clip,) = build_data(load_run_config(["data=photo_videos"]).data).test.prompt(0).media()
+    (folder / CLIP).write_bytes(clip.data or b"")
     (folder / "empty.png").write_bytes(b"")
     (folder / "torn.png").write_bytes((folder / "00.png").read_bytes()[:200])
     (folder / "words.jpg").write_text("no picture")
@@ -107,6 +111,7 @@ def test_every_file_has_a_row_and_damaged_ones_say_so(whole: Path, photos: Path)
     assert {name for name, row in rows.items() if row["status"] == "unreadable_image"} == set(CORRUPT)
     assert all(str(photos / name) in rows[name]["error"] for name in CORRUPT)
     scored = [row for name, row in rows.items() if name not in CORRUPT]
+    assert rows[CLIP]["status"] in ("ok", "out_of_range", "no_tag", "truncated")
     assert sum(row["status"] == "ok" for row in scored) >= 0.8 * NUM_GOOD
     assert all(1 <= row["score"] <= 5 for row in scored if row["status"] == "ok")
     assert {(row["model"], row["prompt"], row["seed"]) for row in scored} == {("model", WORDING, None)}
@@ -152,7 +157,7 @@ def test_what_is_scored_is_not_scored_again(judge: Path, photos: Path, whole: Pa
     ("override", "difference"),
     [
         ("evaluation.sampling.max_tokens=9", "sampling: the folder has"),
-        ("score.prompt=quality_no_thinking", "prompt: the folder has"),
+        ("score.prompt=quality", "prompt: the folder has"),
         ("score.scale.maximum=4.0", "scale: the folder has [1.0, 5.0], this run has [1.0, 4.0]"),
         ("model.max_pixels=25088", "pixels: the folder has"),
     ],

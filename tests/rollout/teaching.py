@@ -15,7 +15,7 @@ from rollout.families.base import Family
 from rollout.families.tiny_qwen_vl import TinyModelSize, create_tiny_qwen_vl
 from rollout.types import Demonstration
 
-WORDING = "visualquality_r1_no_thinking"
+WORDING = "quality_no_thinking"
 NUM_STEPS, BATCH = 100, 16
 LEARNING_RATE = 3e-3
 
