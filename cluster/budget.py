@@ -93,7 +93,8 @@ def _num_trained(config: RunConfig, shape: ModelShape) -> int:
 def _activations(config: RunConfig, shape: ModelShape, *, tokens: int, size: int) -> float:
     """Of the language model: what one layer holds for the backward pass, in every layer or in one beside each layer's
     input, and the logits of the answers with their float32 copy and gradient."""
-    rows = config.learner.micro_batch_size
+    packed = config.learner.pack_tokens
+    rows = config.learner.micro_batch_size if packed is None else max(1.0, packed / tokens)
     layer_input = rows * tokens * shape.hidden_size * size
     layer = rows * tokens * (8 * shape.hidden_size + 3 * shape.intermediate_size) * size
     is_recomputed = config.learner.gradient_checkpointing

@@ -82,7 +82,9 @@ def _amounts(config: RunConfig) -> Iterator[tuple[str, str]]:
     yield "steps", f"{num_steps} of RL" + (f", after {supervised}" if supervised else "")
     updates = config.algorithm.num_updates * config.algorithm.num_minibatches
     per_rank = per_step // config.learner.world_size
-    ranks = f"{config.learner.world_size} ranks, {config.learner.micro_batch_size} at a time"
+    learner = config.learner
+    at_a_time = learner.micro_batch_size if learner.pack_tokens is None else f"up to {learner.pack_tokens:,} tokens"
+    ranks = f"{learner.world_size} ranks, {at_a_time} at a time"
     yield "learner", f"{updates} update{'s' if updates > 1 else ''} a step; {per_rank} rollouts for each of {ranks}"
 
 

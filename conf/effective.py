@@ -31,6 +31,7 @@ _NOT_PART_OF_THE_RESULT = (
     "rollout.gpu_memory_fraction",
     "rollout.enforce_eager",
     "learner.micro_batch_size",
+    "learner.pack_tokens",
     "learner.gradient_checkpointing",
     "judge.base_urls",
     "judge.api_key_variable",
@@ -184,6 +185,8 @@ def _idle_on_these_machines(config: RunConfig) -> Iterator[tuple[str, str]]:
     else:
         yield "rollout.kv_cache_gib", "on a GPU rollout.gpu_memory_fraction decides"
         yield "cluster.cpu_threads_per_actor", "the run computes on GPUs"
+    if config.learner.pack_tokens is not None:
+        yield "learner.micro_batch_size", "learner.pack_tokens decides how much a forward pass takes"
     if resolve_backend(config.weights, placement_of(config)) != "gloo":
         yield (
             "weights.verify",

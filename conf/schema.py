@@ -125,7 +125,12 @@ class LearnerConfig(Section):
     zero_stage: Literal[0, 1, 2, 3]
     """DeepSpeed ZeRO stage."""
     micro_batch_size: int = Field(ge=1)
-    """Sequences per forward pass and rank; changes memory and speed, never the loss."""
+    """Sequences per forward pass and rank, padded to the longest of them; changes memory and speed, never the loss. No
+    effect with ``pack_tokens``."""
+    pack_tokens: int | None = Field(ge=1)
+    """Lay sequences (prompt and completion) end to end, without padding, up to this many tokens per forward pass and
+    rank; a longer one goes alone. Changes memory and speed, never the loss: flash_attention_2 computes each sequence by
+    itself, sdpa and eager the square of the whole. null: ``micro_batch_size`` padded sequences."""
     learning_rate: float = Field(gt=0, le=1)
     """AdamW learning rate of the RL phase."""
     warmup_steps: int = Field(ge=0)

@@ -4,6 +4,8 @@ Every rank runs the same number of micro-batches: under ZeRO-3 each forward pass
 with one pass less would leave the others waiting forever.
 """
 
+import heapq
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -95,19 +97,51 @@ def loss_weights(outcomes: Sequence[Outcome], *, aggregation: Aggregation, max_t
             return np.array([1.0 / (len(tokens) * max(tokens[one.group_index], 1)) for one in outcomes])
 
 
-def plan(lengths: Sequence[int], *, world_size: int, micro_batch_size: int) -> tuple[tuple[MicroBatch, ...], ...]:
+def plan(
+    lengths: Sequence[int], *, world_size: int, micro_batch_size: int, pack_tokens: int | None
+) -> tuple[tuple[MicroBatch, ...], ...]:
     """Micro-batches of each rank: ``plan[rank][pass]`` are indices into ``lengths``.
 
-    Rows are sorted by length and dealt out in rounds, so that rows of one pass are padded little and all
-    ranks work on the same lengths at the same time. Longest first: what does not fit in memory fails in the
-    first pass.
+    Padded rows are sorted by length and dealt out ``micro_batch_size`` to a pass in rounds, so that rows of one pass
+    are padded little and all ranks work on the same lengths at the same time. Rows that are packed fill passes of at
+    most ``pack_tokens`` tokens, as few as there can be and about equally full; one longer than that goes alone.
+    Longest first either way: what does not fit in memory fails in the first pass.
 
     Raises:
-        ValueError: ``world_size`` or ``micro_batch_size`` is not positive.
+        ValueError: A size is not positive.
     """
-    if world_size < 1 or micro_batch_size < 1:
-        raise ValueError(f"world_size={world_size} and micro_batch_size={micro_batch_size} must be 1 or more")
+    if min(world_size, micro_batch_size, 1 if pack_tokens is None else pack_tokens) < 1:
+        raise ValueError(
+            f"world_size={world_size}, micro_batch_size={micro_batch_size}, pack_tokens={pack_tokens} must be 1 or more"
+        )
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    if pack_tokens is not None:
+        passes = _packed(lengths, order, multiple=world_size, pack_tokens=pack_tokens)
+        return tuple(tuple(passes[rank::world_size]) for rank in range(world_size))
     per_pass = world_size * micro_batch_size
     rounds = [order[start : start + per_pass] for start in range(0, len(order), per_pass)]
     return tuple(tuple(tuple(one[rank::world_size]) for one in rounds) for rank in range(world_size))
+
+
+def _packed(lengths: Sequence[int], order: Sequence[int], *, multiple: int, pack_tokens: int) -> list[MicroBatch]:
+    """Passes, fullest first, whose number is a multiple of the ranks'; some may be empty."""
+    num_tokens = sum(min(length, pack_tokens) for length in lengths)
+    num_passes = multiple * math.ceil(num_tokens / (multiple * pack_tokens))
+    while (passes := _spread(lengths, order, num_passes=num_passes, pack_tokens=pack_tokens)) is None:
+        num_passes += multiple
+    return sorted(passes, key=lambda one: -sum(lengths[index] for index in one))
+
+
+def _spread(
+    lengths: Sequence[int], order: Sequence[int], *, num_passes: int, pack_tokens: int
+) -> list[MicroBatch] | None:
+    """Each row, longest first, to the pass with the fewest tokens; None when one does not fit there."""
+    passes: list[MicroBatch] = [()] * num_passes
+    fill = [(0, place) for place in range(num_passes)]
+    for index in order:
+        num_tokens, place = heapq.heappop(fill)
+        if num_tokens and num_tokens + lengths[index] > pack_tokens:
+            return None
+        passes[place] += (index,)
+        heapq.heappush(fill, (num_tokens + lengths[index], place))
+    return passes

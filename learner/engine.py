@@ -19,6 +19,7 @@ from deepspeed.runtime.zero import ZeroParamStatus
 from torch import Tensor
 
 from conf.schema import LearnerConfig
+from learner.logprobs import Positions
 from learner.phases import NonFiniteStepError, Window
 from learner.trainable import full_parameters
 from rollout.weights.manifest import TensorEntry, WeightManifest, buckets
@@ -62,10 +63,10 @@ class ZeroEngine:
         module: torch.nn.Module = self._engine.module
         return module
 
-    def logits(self, arguments: Mapping[str, Tensor], *, positions: range) -> Tensor:
+    def logits(self, arguments: Mapping[str, Tensor], positions: Positions) -> Tensor:
         """Forward pass; logits ``[B, len(positions), V]`` at those positions only."""
         moved = {name: tensor.to(self.device, non_blocking=True) for name, tensor in arguments.items()}
-        keep = torch.arange(positions.start, positions.stop, device=self.device)
+        keep = torch.from_numpy(positions).to(self.device)
         output = self._engine(**moved, logits_to_keep=keep, use_cache=False)
         logits: Tensor = output.logits
         return logits

@@ -12,42 +12,46 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rollout.families.base import Span
+
 TokenIds = NDArray[np.int32]
+Positions = NDArray[np.int64]
+"""``[K]`` places along the rows of a forward pass, ascending, the same ones in each row."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompletionScores:
-    """``[B, T]`` in nats, 0 after the end of a completion."""
+    """``[B, T]`` in nats by completion, 0 after its end."""
 
     logprobs_BT: Tensor
     entropy_BT: Tensor
     """From the same logits; with gradient when asked."""
 
 
-def logit_positions(num_prompt_tokens: Sequence[int], completions: Sequence[TokenIds]) -> range:
-    """Positions of right-padded rows whose logits predict a completion token of any row.
+def logit_positions(spans: Sequence[Span], completions: Sequence[TokenIds]) -> Positions:
+    """Positions whose logits predict a token of a completion; each ends the span it stands in.
 
     Raises:
         ValueError: A prompt is empty, so nothing predicts the first completion token.
     """
-    if min(num_prompt_tokens) < 1:
+    pairs = list(zip(spans, completions, strict=True))
+    if any(span.num_tokens <= len(completion) for span, completion in pairs):
         raise ValueError("every prompt needs at least one token to predict the completion from")
-    pairs = zip(num_prompt_tokens, completions, strict=True)
-    last = max(length + len(completion) for length, completion in pairs)
-    first = min(num_prompt_tokens) - 1
-    return range(first, max(last - 1, first + 1))
+    # One for an empty completion too: a forward pass without any logit has no gradient.
+    wanted = [_predicting(span, completion) + np.arange(max(len(completion), 1)) for span, completion in pairs]
+    return np.unique(np.concatenate(wanted))
 
 
 def completion_scores(
     logits: Tensor,
     *,
-    positions: range,
-    num_prompt_tokens: Sequence[int],
+    positions: Positions,
+    spans: Sequence[Span],
     completions: Sequence[TokenIds],
     banned_token_ids: Sequence[int],
     with_entropy_gradient: bool = False,
 ) -> CompletionScores:
-    """Score each row's completion from logits ``[B, len(positions), V]``, in float32 or wider.
+    """Score each span's completion from logits ``[B, len(positions), V]``, in float32 or wider.
 
     Banned tokens leave the distribution before it is normalised, because the engine samples without them too.
     The entropy's gradient keeps two more tensors of the logits' size alive until the backward pass.
@@ -59,17 +63,22 @@ def completion_scores(
     banned = torch.tensor(list(banned_token_ids), dtype=torch.long, device=logits.device)
     rows = [
         _score_row(
-            logits[row, length - 1 - positions.start :][: len(completion)],
+            logits[span.row, np.searchsorted(positions, _predicting(span, completion)) :][: len(completion)],
             completion,
             banned=banned,
             with_entropy_gradient=with_entropy_gradient,
         )
-        for row, (length, completion) in enumerate(zip(num_prompt_tokens, completions, strict=True))
+        for span, completion in zip(spans, completions, strict=True)
     ]
     return CompletionScores(
         logprobs_BT=torch.stack([_padded(logprobs, longest) for logprobs, _ in rows]),
         entropy_BT=torch.stack([_padded(entropy, longest) for _, entropy in rows]),
     )
+
+
+def _predicting(span: Span, completion: TokenIds) -> int:
+    """Position of the token whose logits predict the first one of the completion."""
+    return span.stop - len(completion) - 1
 
 
 def _score_row(

@@ -1,10 +1,13 @@
 """Sums over micro-batches and ranks that become per-token means at the very end."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from rollout.families.base import Span
 
 Denominator = Literal["token", "completion", "total"]
 
@@ -28,6 +31,13 @@ class MetricSums:
         """Add a sum that is reported per token, per completion, or as it is."""
         self.sums[name] = self.sums.get(name, 0.0) + float(total.detach())
         self.denominators[name] = per
+
+    def count_pass(self, spans: Sequence[Span]) -> None:
+        """Add the tokens of a forward pass, and the positions it computes them in."""
+        counts = {"num": 1, "tokens": sum(span.num_tokens for span in spans)}
+        counts["positions"] = (spans[-1].row + 1) * max(span.stop for span in spans)
+        for name, count in counts.items():
+            self.add(f"learner/passes/{name}", torch.tensor(count), per="total")
 
     def maximum(self, name: str, value: Tensor) -> None:
         """Keep the largest value seen; nothing is below 0."""
@@ -71,6 +81,7 @@ class MetricSums:
         }
         report = {name: total / over[self.denominators[name]] for name, total in self.sums.items()}
         _describe_weights(report)
+        _describe_passes(report)
         return {**report, **self.maxima}
 
 
@@ -83,3 +94,13 @@ def _describe_weights(report: dict[str, float]) -> None:
     if square is not None:
         mean = report["learner/correction/weight_mean"]
         report["learner/correction/effective_sample_share"] = mean * mean / square if square > 0.0 else 0.0
+
+
+def _describe_passes(report: dict[str, float]) -> None:
+    """Turn what the forward passes held into what one of them holds."""
+    num_passes = report.pop("learner/passes/num", None)
+    if num_passes is None:
+        return
+    num_tokens, num_positions = report.pop("learner/passes/tokens"), report.pop("learner/passes/positions")
+    report["learner/passes/tokens_mean"] = num_tokens / num_passes
+    report["learner/passes/padding_share"] = 1.0 - num_tokens / num_positions

@@ -5,7 +5,7 @@ TrainingBatch --minibatches, plan--> passes --forward--> old, reference log-prob
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from conf.schema import LearnerConfig
 from learner.advantage import Floats
 from learner.algorithms.base import Algorithm
 from learner.batching import loss_weights, minibatches, plan
@@ -24,7 +25,7 @@ from learner.metrics import MetricSums
 from learner.penalties import kl_to_reference
 from learner.phases import NonFiniteStepError, Window
 from learner.reference import Reference
-from learner.rows import PromptEncoder, Row, score_rows
+from learner.rows import PromptEncoder, Row, score_rows, spans_of
 from learner.types import TrainingBatch, TrainingSample
 from rollout.families.base import Family
 
@@ -63,11 +64,12 @@ class PolicyTrainer:
         family: Family,
         encoder: PromptEncoder,
         algorithm: Algorithm[Any],
-        micro_batch_size: int,
+        learner: LearnerConfig,
         seed: int,
     ) -> None:
         self._engine, self._family, self._encoder = engine, family, encoder
-        self._algorithm, self._micro_batch_size, self._seed = algorithm, micro_batch_size, seed
+        self._algorithm, self._learner, self._seed = algorithm, learner, seed
+        self._is_packed = learner.pack_tokens is not None
         self._rank = torch.distributed.get_rank()
         self._world_size = torch.distributed.get_world_size()
 
@@ -111,10 +113,12 @@ class PolicyTrainer:
         config, metrics = self._algorithm.config, MetricSums()
         is_at_the_start = self._algorithm.num_optimizer_steps == 1
         for index, one in enumerate(part.passes):
+            metrics.count_pass(spans_of(one.rows, is_packed=self._is_packed))
             scores = score_rows(
-                self._logits,
+                self._engine.logits,
                 one.rows,
                 family=self._family,
+                is_packed=self._is_packed,
                 with_entropy_gradient=config.entropy_coefficient > 0.0,
             )
             old_BT = scores.logprobs_BT.detach() if one.old_BT is None or is_at_the_start else one.old_BT
@@ -152,7 +156,12 @@ class PolicyTrainer:
         """This rank's passes over a minibatch, with the log-probs that stay fixed over the steps on this batch."""
         samples = [batch.samples[index] for index in indices]
         lengths = [sample.num_tokens for sample in samples]
-        mine = plan(lengths, world_size=self._world_size, micro_batch_size=self._micro_batch_size)[self._rank]
+        mine = plan(
+            lengths,
+            world_size=self._world_size,
+            micro_batch_size=self._learner.micro_batch_size,
+            pack_tokens=self._learner.pack_tokens,
+        )[self._rank]
         company = min(range(len(lengths)), key=lambda place: lengths[place])
         weights = loss_weights(
             [sample.outcome for sample in samples],
@@ -197,7 +206,8 @@ class PolicyTrainer:
         old_BT = reference_BT = None
         if self._algorithm.needs_old_logprobs:
             self._engine.train(enabled=False)
-            old_BT = score_rows(self._logits, one.rows, family=self._family).logprobs_BT
+            scores = score_rows(self._engine.logits, one.rows, family=self._family, is_packed=self._is_packed)
+            old_BT = scores.logprobs_BT
         if self._algorithm.needs_reference:
             if reference is None:
                 raise ValueError("the algorithm needs a KL reference; start the rl phase with reference_folder")
@@ -237,9 +247,6 @@ class PolicyTrainer:
         torch.distributed.all_reduce(sums)
         total, num_tokens = sums.tolist()
         return total / num_tokens if total > 0.0 else 1.0
-
-    def _logits(self, arguments: Mapping[str, Tensor], positions: range) -> Tensor:
-        return self._engine.logits(arguments, positions=positions)
 
 
 def _padded(rows: Sequence[Floats | NDArray[np.float32]], *, longest: int, device: torch.device) -> Tensor:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from learner.logprobs import Positions
 from learner.rows import Row, score_rows
 from rollout.families.base import Family
 
@@ -12,18 +13,20 @@ from rollout.families.base import Family
 class Reference:
     """A whole copy per rank, in evaluation mode, without gradients."""
 
-    def __init__(self, family: Family, *, dtype: torch.dtype, attention: str, device: torch.device) -> None:
-        self._family, self._device = family, device
+    def __init__(
+        self, family: Family, *, dtype: torch.dtype, attention: str, device: torch.device, is_packed: bool
+    ) -> None:
+        self._family, self._device, self._is_packed = family, device, is_packed
         model = family.load_model(dtype=dtype, attention=attention)
         self._model = model.requires_grad_(False).eval().to(device)
 
     @torch.no_grad()
     def logprobs(self, rows: Sequence[Row]) -> Tensor:
         """``[B, T]`` nats, of the same distribution as the policy's: without the banned tokens."""
-        return score_rows(self._logits, rows, family=self._family).logprobs_BT
+        return score_rows(self._logits, rows, family=self._family, is_packed=self._is_packed).logprobs_BT
 
-    def _logits(self, arguments: Mapping[str, Tensor], positions: range) -> Tensor:
+    def _logits(self, arguments: Mapping[str, Tensor], positions: Positions) -> Tensor:
         moved = {name: tensor.to(self._device) for name, tensor in arguments.items()}
-        keep = torch.arange(positions.start, positions.stop, device=self._device)
+        keep = torch.from_numpy(positions).to(self._device)
         logits: Tensor = self._model(**moved, logits_to_keep=keep, use_cache=False).logits
         return logits

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learner.logprobs import CompletionScores, TokenIds, completion_scores, logit_positions
-from rollout.families.base import EncodedPrompt, Family
+from learner.logprobs import CompletionScores, Positions, TokenIds, completion_scores, logit_positions
+from rollout.families.base import EncodedPrompt, Family, Span, lay_out
 from rollout.types import Prompt
 
-LogitsOf = Callable[[Mapping[str, Tensor], range], Tensor]
+LogitsOf = Callable[[Mapping[str, Tensor], Positions], Tensor]
 """A model's forward pass: arguments and positions to logits ``[B, len(positions), V]``."""
 
 CACHE_BYTES = 256 * 2**20
@@ -53,6 +53,11 @@ class PromptEncoder:
             self._num_bytes -= _num_bytes(oldest)
         return encoded
 
+    def num_tokens(self, prompt: Prompt) -> int:
+        """Length of the prompt, which is only encoded where it is scored."""
+        known = self._encoded.get(prompt)
+        return self._family.count_tokens(prompt) if known is None else len(known.token_ids)
+
     def encode_as_sampled(self, prompt: Prompt, prompt_token_ids: NDArray[np.int32]) -> EncodedPrompt:
         """The same, checked against the tokens the engine sampled from.
 
@@ -69,18 +74,28 @@ class PromptEncoder:
         return encoded
 
 
+def spans_of(rows: Sequence[Row], *, is_packed: bool) -> tuple[Span, ...]:
+    """Where the rows stand in one forward pass."""
+    return lay_out([len(row.prompt.token_ids) + len(row.completion) for row in rows], is_packed=is_packed)
+
+
 def score_rows(
-    logits_of: LogitsOf, rows: Sequence[Row], *, family: Family, with_entropy_gradient: bool = False
+    logits_of: LogitsOf,
+    rows: Sequence[Row],
+    *,
+    family: Family,
+    is_packed: bool,
+    with_entropy_gradient: bool = False,
 ) -> CompletionScores:
-    """Log-probs and entropies ``[B, T]`` of the rows' completions under a model."""
-    num_prompt_tokens = [len(row.prompt.token_ids) for row in rows]
+    """Log-probs and entropies ``[B, T]`` of the rows' completions under a model; the same packed or padded."""
     completions = [row.completion for row in rows]
-    positions = logit_positions(num_prompt_tokens, completions)
-    arguments = family.forward_arguments([(row.prompt, row.completion) for row in rows])
+    spans = spans_of(rows, is_packed=is_packed)
+    positions = logit_positions(spans, completions)
+    arguments = family.forward_arguments([(row.prompt, row.completion) for row in rows], is_packed=is_packed)
     return completion_scores(
         logits_of(arguments, positions),
         positions=positions,
-        num_prompt_tokens=num_prompt_tokens,
+        spans=spans,
         completions=completions,
         banned_token_ids=family.banned_token_ids,
         with_entropy_gradient=with_entropy_gradient,

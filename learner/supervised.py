@@ -5,18 +5,19 @@ the RL loss, so ranks and micro-batches do not change it either.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from conf.schema import LearnerConfig
 from learner.batching import plan
 from learner.engine import ZeroEngine
 from learner.logprobs import TokenIds
 from learner.metrics import MetricSums
 from learner.phases import NonFiniteStepError, Window
-from learner.rows import PromptEncoder, Row, score_rows
+from learner.rows import PromptEncoder, Row, score_rows, spans_of
 from rollout.families.base import Family
 from rollout.types import Demonstration
 
@@ -24,9 +25,9 @@ from rollout.types import Demonstration
 class SupervisedTrainer:
     """Applies the imitation loss to batches of demonstrations."""
 
-    def __init__(self, engine: ZeroEngine, *, family: Family, encoder: PromptEncoder, micro_batch_size: int) -> None:
-        self._engine, self._family, self._encoder = engine, family, encoder
-        self._micro_batch_size = micro_batch_size
+    def __init__(self, engine: ZeroEngine, *, family: Family, encoder: PromptEncoder, learner: LearnerConfig) -> None:
+        self._engine, self._family, self._encoder, self._learner = engine, family, encoder, learner
+        self._is_packed = learner.pack_tokens is not None
         self._rank = torch.distributed.get_rank()
         self._world_size = torch.distributed.get_world_size()
 
@@ -42,11 +43,12 @@ class SupervisedTrainer:
         targets = [self._family.encode_target(one.target) for one in demonstrations]
         _check_targets(demonstrations, targets, banned=self._family.banned_token_ids)
         num_target_tokens = sum(len(target) for target in targets)
-        mine = self._my_passes(targets)
+        mine = self._my_passes(demonstrations, targets)
         self._engine.train(enabled=True)
         metrics = MetricSums()
         for index, indices in enumerate(mine):
             rows = [self._row(demonstrations[i], targets[i]) for i in indices or (0,)]
+            metrics.count_pass(spans_of(rows, is_packed=self._is_packed))
             total, entropy = self._sums(rows, counts=bool(indices))
             self._engine.backward(total / num_target_tokens, is_last=index == len(mine) - 1)
             metrics.add("supervised/loss", total)
@@ -76,29 +78,45 @@ class SupervisedTrainer:
         _check_targets(demonstrations, targets, banned=self._family.banned_token_ids)
         self._engine.train(enabled=False)
         metrics = MetricSums()
-        for indices in self._my_passes(targets):
+        for indices in self._my_passes(demonstrations, targets):
             rows = [self._row(demonstrations[i], targets[i]) for i in indices or (0,)]
             total, _ = self._sums(rows, counts=bool(indices))
             metrics.add("loss", total)
             metrics.num_tokens += sum(len(targets[i]) for i in indices)
         return metrics.reduced(device=self._engine.device).means()["loss"]
 
-    def _my_passes(self, targets: Sequence[TokenIds]) -> tuple[tuple[int, ...], ...]:
-        # Prompts of a phase are alike in length, so targets alone decide who goes with whom.
+    def _my_passes(
+        self, demonstrations: Sequence[Demonstration], targets: Sequence[TokenIds]
+    ) -> tuple[tuple[int, ...], ...]:
+        # Prompts of a phase are alike in length, so targets alone decide who is padded with whom.
         lengths = [len(target) for target in targets]
-        return plan(lengths, world_size=self._world_size, micro_batch_size=self._micro_batch_size)[self._rank]
+        if self._is_packed:
+            lengths = [sum(pair) for pair in zip(lengths, self._prompt_lengths(demonstrations), strict=True)]
+        return plan(
+            lengths,
+            world_size=self._world_size,
+            micro_batch_size=self._learner.micro_batch_size,
+            pack_tokens=self._learner.pack_tokens,
+        )[self._rank]
+
+    def _prompt_lengths(self, demonstrations: Sequence[Demonstration]) -> list[int]:
+        """In tokens. Every rank opens the pictures of a few and tells the others."""
+        lengths = torch.zeros(len(demonstrations), dtype=torch.int64)
+        for index in range(self._rank, len(demonstrations), self._world_size):
+            lengths[index] = self._encoder.num_tokens(demonstrations[index].prompt)
+        shared = lengths.to(self._engine.device)
+        torch.distributed.all_reduce(shared)
+        found: list[int] = shared.tolist()
+        return found
 
     def _row(self, demonstration: Demonstration, target: TokenIds) -> Row:
         return Row(prompt=self._encoder.encode(demonstration.prompt), completion=target)
 
     def _sums(self, rows: Sequence[Row], *, counts: bool) -> tuple[Tensor, Tensor]:
         """Summed negative log-likelihood and entropy; padding scores 0. Company for other ranks counts 0."""
-        scores = score_rows(self._logits, rows, family=self._family)
+        scores = score_rows(self._engine.logits, rows, family=self._family, is_packed=self._is_packed)
         weight = 1.0 if counts else 0.0
         return -scores.logprobs_BT.sum() * weight, scores.entropy_BT.sum() * weight
-
-    def _logits(self, arguments: Mapping[str, Tensor], positions: range) -> Tensor:
-        return self._engine.logits(arguments, positions=positions)
 
 
 def _check_targets(

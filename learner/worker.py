@@ -76,14 +76,14 @@ class LearnerWorker:
             family=self._family,
             encoder=self._encoder,
             algorithm=self._algorithm,
-            micro_batch_size=learner.micro_batch_size,
+            learner=learner,
             seed=seed,
         )
         self._supervised = SupervisedTrainer(
             self._engine,
             family=self._family,
             encoder=self._encoder,
-            micro_batch_size=learner.micro_batch_size,
+            learner=learner,
         )
         log.info(
             "learner rank=%d device=%s dtype=%s zero=%d algorithm=%s anchor=%s old_logprobs=%s",
@@ -114,6 +114,7 @@ class LearnerWorker:
             dtype=self._dtype,
             attention=self._attention,
             device=self._device,
+            is_packed=self._config.pack_tokens is not None,
         )
 
     def supervised_step(
@@ -193,11 +194,8 @@ class LearnerWorker:
     def _score(self, request: ScoringRequest) -> TrainerScore:
         encoded = self._encoder.encode(request.prompt)
         row = Row(prompt=encoded, completion=request.token_ids)
-        scores = score_rows(
-            lambda arguments, positions: self._engine.logits(arguments, positions=positions),
-            [row],
-            family=self._family,
-        )
+        is_packed = self._config.pack_tokens is not None
+        scores = score_rows(self._engine.logits, [row], family=self._family, is_packed=is_packed)
         return TrainerScore(
             logprobs=scores.logprobs_BT[0, : len(request.token_ids)].cpu().numpy().astype(np.float32),
             prompt_token_ids=encoded.token_ids,

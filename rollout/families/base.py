@@ -6,6 +6,7 @@ same model folder, so that engine and trainer see the same tokens and pixels.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
@@ -30,6 +31,30 @@ class EncodedPrompt:
     """``[3, P]`` time, height and width of each token."""
     media_grids: tuple[tuple[int, int, int], ...]
     """Patches (time, height, width) of each picture and video, in reading order."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """Where one sequence stands in the ``[B, S]`` tokens of a forward pass."""
+
+    row: int
+    start: int
+    num_tokens: int
+
+    @property
+    def stop(self) -> int:
+        """One after its last token."""
+        return self.start + self.num_tokens
+
+
+def lay_out(lengths: Sequence[int], *, is_packed: bool) -> tuple[Span, ...]:
+    """Sequences end to end in one row when packed, else each at the start of a row of its own."""
+    if not is_packed:
+        return tuple(Span(row=row, start=0, num_tokens=length) for row, length in enumerate(lengths))
+    stops = accumulate(lengths)
+    return tuple(
+        Span(row=0, start=stop - length, num_tokens=length) for stop, length in zip(stops, lengths, strict=True)
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,9 +148,12 @@ class Family(Protocol):
         """Text of completion tokens without special tokens."""
         ...
 
-    def forward_arguments(self, rows: Sequence[tuple[EncodedPrompt, NDArray[np.int32]]]) -> dict[str, torch.Tensor]:
-        """Right-padded model inputs ``[B, S]`` for prompt + completion rows, media features and ``position_ids``
-        ``[3, B, S]`` included (without them M-RoPE silently falls back)."""
+    def forward_arguments(
+        self, rows: Sequence[tuple[EncodedPrompt, NDArray[np.int32]]], *, is_packed: bool = False
+    ) -> dict[str, torch.Tensor]:
+        """Model inputs ``[B, S]`` for prompt + completion rows as ``lay_out`` places them: right-padded, or end to end
+        with each row attending to itself only. Media features and ``position_ids`` are included (without them M-RoPE
+        silently falls back)."""
         ...
 
     def load_model(self, *, dtype: torch.dtype, attention: str) -> torch.nn.Module:

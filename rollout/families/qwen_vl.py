@@ -18,7 +18,7 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Q
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLVisionConfig
 
 from conf.machine import ModelConfig, ModelPart
-from rollout.families.base import EncodedPrompt, EngineInput, EngineTokens, PictureTokens, VideoFrames
+from rollout.families.base import EncodedPrompt, EngineInput, EngineTokens, PictureTokens, VideoFrames, lay_out
 from rollout.families.folders import check_model_folder
 from rollout.families.mrope import Grid, following_positions, prompt_positions
 from rollout.media import load_image
@@ -173,20 +173,29 @@ class QwenVl:
         """Text of completion tokens without special tokens."""
         return str(self._tokenizer.decode(list(token_ids), skip_special_tokens=True))
 
-    def forward_arguments(self, rows: Sequence[tuple[EncodedPrompt, NDArray[np.int32]]]) -> dict[str, torch.Tensor]:
-        """Right-padded ``input_ids``, ``attention_mask`` ``[B, S]``, ``position_ids`` ``[3, B, S]`` and pixels."""
-        lengths = [len(prompt.token_ids) + len(completion) for prompt, completion in rows]
-        shape = (len(rows), max(lengths))
+    def forward_arguments(
+        self, rows: Sequence[tuple[EncodedPrompt, NDArray[np.int32]]], *, is_packed: bool = False
+    ) -> dict[str, torch.Tensor]:
+        """``input_ids [B, S]`` and pixels; right-padded with ``attention_mask [B, S]`` and ``position_ids [3, B, S]``.
+
+        Packed without a mask and with ``position_ids [4, 1, S]``, whose first plane counts the tokens of each row from
+        0: transformers keeps attention inside what such a plane counts, whichever implementation computes it.
+        """
+        spans = lay_out([len(prompt.token_ids) + len(completion) for prompt, completion in rows], is_packed=is_packed)
+        shape = (spans[-1].row + 1, max(span.stop for span in spans))
         input_ids = torch.full(shape, self.end_token_id, dtype=torch.long)
         mask = torch.zeros(shape, dtype=torch.long)
-        positions = torch.zeros((3, *shape), dtype=torch.long)
-        for row, (prompt, completion) in enumerate(rows):
-            ids = np.concatenate([prompt.token_ids, completion.astype(np.int64)])
+        positions = torch.zeros((4, *shape), dtype=torch.long)
+        for span, (prompt, completion) in zip(spans, rows, strict=True):
+            here = slice(span.start, span.stop)
             after = following_positions(prompt.positions, num_tokens=len(completion))
-            input_ids[row, : len(ids)] = torch.from_numpy(ids)
-            mask[row, : len(ids)] = 1
-            positions[:, row, : len(ids)] = torch.from_numpy(np.concatenate([prompt.positions, after], axis=1))
-        arguments = {"input_ids": input_ids, "attention_mask": mask, "position_ids": positions}
+            input_ids[span.row, here] = torch.from_numpy(np.concatenate([prompt.token_ids, completion]))
+            mask[span.row, here] = 1
+            positions[0, span.row, here] = torch.arange(span.num_tokens)
+            positions[1:, span.row, here] = torch.from_numpy(np.concatenate([prompt.positions, after], axis=1))
+        arguments = {"input_ids": input_ids, "position_ids": positions if is_packed else positions[1:]}
+        if not is_packed:
+            arguments["attention_mask"] = mask
         for name in MEDIA_FEATURES:
             parts = [prompt.features[name] for prompt, _ in rows if name in prompt.features]
             if parts:

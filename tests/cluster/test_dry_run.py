@@ -145,6 +145,14 @@ def test_the_memory_of_the_published_run() -> None:
     assert budget.shared_gpu / GIB == pytest.approx(60.5, abs=0.1)
 
 
+def test_packed_passes_hold_the_activations_of_as_many_of_the_longest_sequences_as_they_have_tokens_for() -> None:
+    def activations(*overrides: str) -> float:
+        return memory_budget(load_run_config(_kadid(*overrides)), SEVEN).activations
+
+    assert activations("learner.pack_tokens=7168") == activations("learner.micro_batch_size=4")
+    assert activations("learner.pack_tokens=100") == activations("learner.micro_batch_size=1")
+
+
 def test_sharding_divides_what_it_shards() -> None:
     whole = memory_budget(load_run_config(_kadid("learner.zero_stage=0")), SEVEN)
     first = memory_budget(load_run_config(_kadid("learner.zero_stage=1")), SEVEN)

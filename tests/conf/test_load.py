@@ -289,6 +289,7 @@ def test_a_sweep_over_names_keeps_them() -> None:
         ("judge.max_tokens=4", ["recipe=demo_pairs"]),
         ("judge.num_votes=3", ["recipe=demo_pairs", "judge.temperature=1.0"]),
         ("judge.template=released", ["rewards=comparison"]),
+        ("learner.micro_batch_size=8", ["recipe=demo", "learner.pack_tokens=4096"]),
     ],
 )
 def test_an_option_without_effect_is_refused_when_given(override: str, also: list[str]) -> None:
@@ -309,6 +310,8 @@ def test_a_recipe_may_hold_options_without_effect(recipe: str) -> None:
         ["recipe=demo_pairs", "judge.template=released", "judge.max_attempts=1", "judge.cache=false"],
         ["recipe=demo_pairs", *REMOTE_JUDGE, "judge.structured=never", "judge.temperature=1.0", "judge.num_votes=3"],
         ["data=photo_pairs", "rewards=comparison", "judge.template=released"],
+        ["recipe=demo", "learner.micro_batch_size=8"],
+        ["recipe=demo", "learner.pack_tokens=4096"],
     ],
 )
 def test_an_option_with_effect_is_accepted(overrides: list[str]) -> None:

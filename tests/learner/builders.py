@@ -13,13 +13,18 @@ from conf.load import load_run_config
 from conf.machine import ModelConfig, ModelPart
 from conf.schema import LearnerConfig
 from learner.types import Outcome, ScoringRequest, TrainingBatch, TrainingSample
+from rollout.datasets.clips import ClipRecipe
+from rollout.datasets.pair_questions import ask_pair
+from rollout.datasets.questions import ask
 from rollout.families import build_family
 from rollout.families.base import Family
 from rollout.families.tiny_qwen_vl import TinyModelSize, create_tiny_qwen_vl
-from rollout.types import Completion, Demonstration, Media, Message, Opinion, Prompt, Scale
+from rollout.types import Completion, Demonstration, Media, Message, Opinion, Preference, Prompt, Scale
 
 COMPLETION_LENGTHS = (5, 3, 7, 2, 6, 4, 1, 5)
 ADVANTAGES = (0.5, -0.5, -0.2, 0.2, 0.0, 0.25, -0.6, 0.35)
+
+ONE_TO_FIVE = Scale(minimum=1.0, maximum=5.0)
 
 Changes = dict[str, Any]
 UNCORRECTED: dict[str, Changes] = {"correction": {"weight": "none", "sequence_mask": "none", "token_veto": None}}
@@ -96,6 +101,7 @@ def make_learner(
     *,
     zero_stage: int = 0,
     micro_batch_size: int = 2,
+    pack_tokens: int | None = None,
     world_size: int = 1,
     gradient_checkpointing: bool = False,
     learning_rate: float = 1e-3,
@@ -108,6 +114,7 @@ def make_learner(
             "world_size": world_size,
             "zero_stage": zero_stage,
             "micro_batch_size": micro_batch_size,
+            "pack_tokens": pack_tokens,
             "learning_rate": learning_rate,
             "warmup_steps": 0,
             "decay_steps": None,
@@ -131,10 +138,60 @@ def make_picture_prompt(index: int) -> Prompt:
     return Prompt(
         prompt_id=f"noise-{index}",
         messages=(Message(role="user", content=(Media(kind="image", data=file.getvalue()), "How good?")),),
-        reference=Opinion(score=3.0, scale=Scale(minimum=1.0, maximum=5.0)),
+        reference=Opinion(score=3.0, scale=ONE_TO_FIVE),
         source="noise",
         content_id=f"noise-{index}",
     )
+
+
+def make_video_prompt() -> Prompt:
+    """A question about a clip of eight frames."""
+    clip = ClipRecipe(source="clips", data_seed=0, crop_size=56, scale=ONE_TO_FIVE).clip(1, stage="train")
+    return Prompt(
+        prompt_id="video",
+        messages=ask("quality", picture=clip.video, scale=ONE_TO_FIVE),
+        reference=Opinion(score=3.0, scale=ONE_TO_FIVE),
+        source="clips",
+        content_id="video",
+    )
+
+
+def make_pair_prompt() -> Prompt:
+    """Two answers about a picture, to choose from."""
+    picture = next(make_picture_prompt(3).media())
+    responses = ("strong blur", "strong haze")
+    return Prompt(
+        prompt_id="pair",
+        messages=ask_pair("pairwise_brief", media=[picture], question="Which defect?", responses=responses),
+        reference=Preference(better=2, pair_id="pair", question="Which defect?", responses=responses),
+        source="pairs",
+        content_id="pair",
+    )
+
+
+def make_prompt(prompt_id: str, *content: str | Media) -> Prompt:
+    """A question of any parts."""
+    return Prompt(
+        prompt_id=prompt_id,
+        messages=(Message(role="user", content=content),),
+        reference=Opinion(score=3.0, scale=ONE_TO_FIVE),
+        source="any",
+        content_id=prompt_id,
+    )
+
+
+def make_prompts_of_every_kind() -> list[Prompt]:
+    """One picture, a video, text alone, three pictures, a pair, a picture and a video: no two of the same length."""
+    pictures = [next(make_picture_prompt(index).media()) for index in range(3)]
+    video = next(make_video_prompt().media())
+    return [
+        make_picture_prompt(0),
+        make_video_prompt(),
+        make_prompt("text", "Is sharper better?"),
+        make_prompt("album", *pictures, "Which is best?"),
+        make_pair_prompt(),
+        make_prompt("both", "Here", pictures[2], "and moving", video, "?"),
+    ]
 
 
 def make_requests() -> list[ScoringRequest]:
@@ -175,3 +232,11 @@ def make_demonstrations() -> list[Demonstration]:
     """Four answers of different lengths."""
     targets = ("blur", "strong noise", "no defects", "<think>mild haze</think><answer>3.5</answer>")
     return [Demonstration(prompt=make_picture_prompt(index % 2), target=target) for index, target in enumerate(targets)]
+
+
+def make_demonstrations_of_every_kind() -> list[Demonstration]:
+    """An answer to each of ``make_prompts_of_every_kind``, the later the longer."""
+    return [
+        Demonstration(prompt=prompt, target=f"{'mild haze ' * number}<answer>{number}.5</answer>")
+        for number, prompt in enumerate(make_prompts_of_every_kind())
+    ]

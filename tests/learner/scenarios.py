@@ -1,6 +1,7 @@
 """What learner ranks do in tests; every function runs on all ranks at once."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,12 +99,16 @@ def policy_steps(
 
 
 def supervised_steps(
-    place: Rendezvous, *, folder: str, learner: LearnerConfig, num_steps: int = 3, size: int = 4
+    place: Rendezvous,
+    *,
+    folder: str,
+    learner: LearnerConfig,
+    num_steps: int = 3,
+    demonstrations: Sequence[Demonstration] = tuple(make_demonstrations()),
 ) -> Outcome:
-    """Imitate ``make_demonstrations`` ``num_steps`` times."""
+    """Imitate ``demonstrations`` ``num_steps`` times."""
     worker = make_worker(place, folder, learner, make_grpo())
     worker.start_phase("warm_up", reference_folder=None)
-    demonstrations = make_demonstrations()[:size]
     reports = [worker.supervised_step(demonstrations, step=step, learning_rate=1e-3) for step in range(num_steps)]
     parameters = parameters_of(worker)
     worker.close()

@@ -144,7 +144,7 @@ def test_ranks_add_up_to_the_loss_of_one_optimizer_step(kind: str, world_size: i
     outcomes = [Outcome(reward=0.0, parts={}, group_index=i // 2, num_tokens=size) for i, size in enumerate(LENGTHS)]
     weights_B = torch.from_numpy(loss_weights(outcomes, aggregation=algorithm.config.aggregation, max_tokens=64))
     whole = (algorithm.token_loss(tokens).losses_BT * weights_B[:, None]).sum()
-    planned = plan(LENGTHS, world_size=world_size, micro_batch_size=micro_batch_size)
+    planned = plan(LENGTHS, world_size=world_size, micro_batch_size=micro_batch_size, pack_tokens=None)
     shares = [
         (algorithm.token_loss(rows(tokens, torch.tensor(one))).losses_BT * weights_B[list(one), None]).sum().item()
         for passes in planned

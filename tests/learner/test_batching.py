@@ -8,53 +8,106 @@ import pytest
 
 from conf.algorithms import Aggregation
 from learner.advantage import center
-from learner.batching import assemble, loss_weights, minibatches, plan
+from learner.batching import MicroBatch, assemble, loss_weights, minibatches, plan
 from learner.types import Outcome
 from tests.builders import make_group, make_scored_group
 
 LENGTHS = [5, 90, 17, 33, 8, 8, 61, 2, 40, 11, 29]
 
 
+def packed(lengths: Sequence[int], *, world_size: int, pack_tokens: int) -> tuple[tuple[MicroBatch, ...], ...]:
+    """The plan of rows laid end to end."""
+    return plan(lengths, world_size=world_size, micro_batch_size=1, pack_tokens=pack_tokens)
+
+
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])
 @pytest.mark.parametrize("micro_batch_size", [1, 2, 5])
 def test_every_row_is_planned_exactly_once(world_size: int, micro_batch_size: int) -> None:
-    planned = plan(LENGTHS, world_size=world_size, micro_batch_size=micro_batch_size)
+    planned = plan(LENGTHS, world_size=world_size, micro_batch_size=micro_batch_size, pack_tokens=None)
     assert sorted(chain.from_iterable(chain.from_iterable(planned))) == list(range(len(LENGTHS)))
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])
 def test_every_rank_makes_the_same_number_of_passes(world_size: int) -> None:
-    planned = plan(LENGTHS, world_size=world_size, micro_batch_size=2)
+    planned = plan(LENGTHS, world_size=world_size, micro_batch_size=2, pack_tokens=None)
     assert len({len(passes) for passes in planned}) == 1
 
 
 @pytest.mark.parametrize("micro_batch_size", [1, 2, 5])
 def test_no_pass_is_larger_than_allowed(micro_batch_size: int) -> None:
-    planned = plan(LENGTHS, world_size=2, micro_batch_size=micro_batch_size)
+    planned = plan(LENGTHS, world_size=2, micro_batch_size=micro_batch_size, pack_tokens=None)
     assert max(len(one) for passes in planned for one in passes) <= micro_batch_size
 
 
 def test_ranks_differ_by_one_row_at_most() -> None:
-    sizes = [sum(len(one) for one in passes) for passes in plan(LENGTHS, world_size=3, micro_batch_size=2)]
+    sizes = [
+        sum(len(one) for one in passes) for passes in plan(LENGTHS, world_size=3, micro_batch_size=2, pack_tokens=None)
+    ]
     assert max(sizes) - min(sizes) <= 1
 
 
 def test_a_rank_without_rows_in_the_last_pass_keeps_the_others_company() -> None:
-    assert plan([3, 2, 1], world_size=2, micro_batch_size=1) == (((0,), (2,)), ((1,), ()))
+    assert plan([3, 2, 1], world_size=2, micro_batch_size=1, pack_tokens=None) == (((0,), (2,)), ((1,), ()))
 
 
 def test_long_rows_share_a_pass_with_long_rows() -> None:
-    assert plan([1, 50, 2, 60], world_size=1, micro_batch_size=2) == (((3, 1), (2, 0)),)
+    assert plan([1, 50, 2, 60], world_size=1, micro_batch_size=2, pack_tokens=None) == (((3, 1), (2, 0)),)
 
 
 def test_equal_lengths_keep_their_order() -> None:
-    assert plan([4, 4, 4, 4], world_size=1, micro_batch_size=2) == (((0, 1), (2, 3)),)
+    assert plan([4, 4, 4, 4], world_size=1, micro_batch_size=2, pack_tokens=None) == (((0, 1), (2, 3)),)
 
 
-@pytest.mark.parametrize(("world_size", "micro_batch_size"), [(0, 1), (1, 0)])
-def test_sizes_below_one_are_refused(world_size: int, micro_batch_size: int) -> None:
+@pytest.mark.parametrize(
+    ("world_size", "micro_batch_size", "pack_tokens"), [(0, 1, None), (1, 0, None), (1, 1, 0), (0, 1, 8)]
+)
+def test_sizes_below_one_are_refused(world_size: int, micro_batch_size: int, pack_tokens: int | None) -> None:
     with pytest.raises(ValueError, match="must be 1 or more"):
-        plan(LENGTHS, world_size=world_size, micro_batch_size=micro_batch_size)
+        plan(LENGTHS, world_size=world_size, micro_batch_size=micro_batch_size, pack_tokens=pack_tokens)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+@pytest.mark.parametrize("pack_tokens", [1, 40, 64, 100, 1000])
+def test_packed_rows_are_planned_once_and_every_rank_makes_the_same_number_of_passes(
+    world_size: int, pack_tokens: int
+) -> None:
+    planned = packed(LENGTHS, world_size=world_size, pack_tokens=pack_tokens)
+    assert sorted(chain.from_iterable(chain.from_iterable(planned))) == list(range(len(LENGTHS)))
+    assert len(planned) == world_size
+    assert len({len(passes) for passes in planned}) == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_packed_passes_keep_to_the_budget_and_only_a_longer_row_goes_beyond_it_alone(seed: int) -> None:
+    lengths = np.random.default_rng(seed).integers(1, 60, 50).tolist()
+    planned = packed(lengths, world_size=1 + seed % 3, pack_tokens=48)
+    for indices in chain.from_iterable(planned):
+        assert sum(lengths[index] for index in indices) <= 48 or len(indices) == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_packing_takes_few_passes(seed: int) -> None:
+    lengths = np.random.default_rng(seed).integers(1, 60, 200).tolist()
+    (passes,) = packed(lengths, world_size=1, pack_tokens=512)
+    assert len(passes) <= -(-sum(lengths) // 512) + 1
+
+
+def test_what_fits_into_one_pass_is_one_pass() -> None:
+    assert packed([3, 5, 2], world_size=1, pack_tokens=10) == (((1, 0, 2),),)
+
+
+def test_packed_rows_are_spread_evenly_over_ranks() -> None:
+    # 22 tokens would fit into two passes of 10 and one of 2.
+    planned = packed([6, 5, 4, 3, 3, 1], world_size=3, pack_tokens=10)
+    assert planned == (((0, 5),), ((1, 4),), ((2, 3),))
+
+
+def test_a_rank_without_packed_rows_keeps_the_others_company() -> None:
+    assert packed([3, 2, 2], world_size=2, pack_tokens=3) == (((0,), (2,)), ((1,), ()))
+
+
+def test_the_fullest_packed_pass_comes_first() -> None:
+    assert packed([30, 4, 2], world_size=1, pack_tokens=5) == (((0,), (1,), (2,)),)
 
 
 def test_completions_without_credit_stay_in_the_batch() -> None:

@@ -6,11 +6,14 @@ import torch
 from numpy.typing import NDArray
 
 from learner.logprobs import CompletionScores, completion_scores, logit_positions
+from rollout.families.base import lay_out
 
 VOCABULARY = 11
 BANNED = (4, 9)
-NUM_PROMPT_TOKENS = (3, 5)
 COMPLETIONS = (np.array([1, 2, 3, 0], dtype=np.int32), np.array([7], dtype=np.int32))
+PADDED = lay_out([3 + 4, 5 + 1], is_packed=False)
+PACKED = lay_out([3 + 4, 5 + 1], is_packed=True)
+EMPTY = np.array([], dtype=np.int32)
 Ids = NDArray[np.int32]
 
 
@@ -23,11 +26,12 @@ def full_logits(*, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 def scores(
     logits: torch.Tensor, *, banned: tuple[int, ...] = BANNED, with_entropy_gradient: bool = False
 ) -> CompletionScores:
-    positions = logit_positions(NUM_PROMPT_TOKENS, COMPLETIONS)
+    spans = PADDED if len(logits) == 2 else PACKED
+    positions = logit_positions(spans, COMPLETIONS)
     return completion_scores(
-        logits[:, positions.start : positions.stop],
+        logits[:, positions],
         positions=positions,
-        num_prompt_tokens=NUM_PROMPT_TOKENS,
+        spans=spans,
         completions=COMPLETIONS,
         banned_token_ids=banned,
         with_entropy_gradient=with_entropy_gradient,
@@ -36,7 +40,25 @@ def scores(
 
 def test_only_positions_that_predict_a_completion_token_are_asked_for() -> None:
     # Rows: tokens 3..6 and 5; predicted from 2..5 and 4.
-    assert logit_positions(NUM_PROMPT_TOKENS, COMPLETIONS) == range(2, 6)
+    assert logit_positions(PADDED, COMPLETIONS).tolist() == [2, 3, 4, 5]
+
+
+def test_between_packed_completions_no_position_is_asked_for() -> None:
+    # One row of 7 + 6 tokens: completions at 3..6 and at 7 + 5.
+    assert logit_positions(PACKED, COMPLETIONS).tolist() == [2, 3, 4, 5, 11]
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_a_pass_of_empty_completions_keeps_a_logit_of_each(*, is_packed: bool) -> None:
+    spans = lay_out([3, 2], is_packed=is_packed)
+    assert logit_positions(spans, [EMPTY, EMPTY]).tolist() == ([2, 4] if is_packed else [1, 2])
+
+
+def test_packed_logits_score_the_same_as_padded_ones() -> None:
+    padded = full_logits()
+    packed = torch.cat([padded[:1], padded[1:, :6]], dim=1)
+    torch.testing.assert_close(scores(packed).logprobs_BT, scores(padded).logprobs_BT, rtol=0, atol=0)
+    torch.testing.assert_close(scores(packed).entropy_BT, scores(padded).entropy_BT, rtol=0, atol=0)
 
 
 def test_log_probs_equal_a_plain_log_softmax_without_the_banned_tokens() -> None:
@@ -91,7 +113,7 @@ def test_what_stands_after_a_completion_does_not_matter() -> None:
 
 def test_an_empty_prompt_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one token"):
-        logit_positions([0], [COMPLETIONS[0]])
+        logit_positions(lay_out([4], is_packed=False), [COMPLETIONS[0]])
 
 
 def test_the_entropy_has_a_gradient_only_when_asked() -> None:

@@ -7,14 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from learner.logprobs import Positions
 from learner.rows import PromptEncoder, Row, score_rows
-from rollout.datasets.clips import ClipRecipe
-from rollout.datasets.pair_questions import ask_pair
-from rollout.datasets.questions import ask
-from rollout.types import Opinion, Preference, Prompt, Scale
-from tests.learner.builders import make_family, make_picture_prompt
-
-ONE_TO_FIVE = Scale(minimum=1.0, maximum=5.0)
+from tests.learner.builders import make_family, make_pair_prompt, make_picture_prompt, make_video_prompt
 
 
 def test_equal_prompts_are_encoded_once(model_folder: str) -> None:
@@ -34,6 +29,13 @@ def test_the_least_recently_used_prompt_is_forgotten_first(model_folder: str) ->
     assert encoder.encode(second) is not lost
 
 
+def test_the_length_of_a_prompt_is_the_same_before_and_after_it_is_encoded(model_folder: str) -> None:
+    encoder = PromptEncoder(make_family(model_folder))
+    for prompt in (make_picture_prompt(1), make_video_prompt(), make_pair_prompt()):
+        before = encoder.num_tokens(prompt)
+        assert before == len(encoder.encode(prompt).token_ids) == encoder.num_tokens(prompt)
+
+
 def test_the_first_differing_prompt_token_is_named(model_folder: str) -> None:
     encoder = PromptEncoder(make_family(model_folder))
     prompt = make_picture_prompt(0)
@@ -43,44 +45,21 @@ def test_the_first_differing_prompt_token_is_named(model_folder: str) -> None:
         encoder.encode_as_sampled(prompt, token_ids)
 
 
-def _video_prompt() -> Prompt:
-    clip = ClipRecipe(source="clips", data_seed=0, crop_size=56, scale=ONE_TO_FIVE).clip(1, stage="train")
-    return Prompt(
-        prompt_id="video",
-        messages=ask("quality", picture=clip.video, scale=ONE_TO_FIVE),
-        reference=Opinion(score=3.0, scale=ONE_TO_FIVE),
-        source="clips",
-        content_id="video",
-    )
-
-
-def _pair_prompt() -> Prompt:
-    picture = next(make_picture_prompt(3).media())
-    responses = ("strong blur", "strong haze")
-    return Prompt(
-        prompt_id="pair",
-        messages=ask_pair("pairwise_brief", media=[picture], question="Which defect?", responses=responses),
-        reference=Preference(better=2, pair_id="pair", question="Which defect?", responses=responses),
-        source="pairs",
-        content_id="pair",
-    )
-
-
 @torch.no_grad()
 def test_pictures_videos_and_pairs_scored_together_have_the_logprobs_each_has_alone(model_folder: str) -> None:
     family = make_family(model_folder)
     model = family.load_model(dtype=torch.float32, attention="sdpa").eval()
 
-    def logits_of(arguments: Mapping[str, Tensor], positions: range) -> Tensor:
+    def logits_of(arguments: Mapping[str, Tensor], positions: Positions) -> Tensor:
         logits: Tensor = model(**arguments).logits
-        return logits[:, positions.start : positions.stop]
+        return logits[:, positions]
 
-    prompts = [make_picture_prompt(0), _video_prompt(), _pair_prompt(), make_picture_prompt(1)]
+    prompts = [make_picture_prompt(0), make_video_prompt(), make_pair_prompt(), make_picture_prompt(1)]
     rows = [
         Row(prompt=family.encode(prompt), completion=family.encode_target(f"<answer>{number}.50</answer>"))
         for number, prompt in enumerate(prompts)
     ]
-    together = score_rows(logits_of, rows, family=family).logprobs_BT
+    together = score_rows(logits_of, rows, family=family, is_packed=False).logprobs_BT
     for number, row in enumerate(rows):
-        alone = score_rows(logits_of, [row], family=family).logprobs_BT[0]
+        alone = score_rows(logits_of, [row], family=family, is_packed=False).logprobs_BT[0]
         assert torch.allclose(together[number, : len(row.completion)], alone[: len(row.completion)], atol=1e-4)

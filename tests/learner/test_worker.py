@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from learner.logprobs import Positions
 from learner.rows import Row, score_rows
 from learner.types import TrainingBatch
 from tests.learner import scenarios
@@ -63,13 +64,15 @@ def test_an_export_loads_in_transformers_and_scores_the_same(
     for request, expected in zip(make_requests(), scores, strict=True):
         row = Row(prompt=family.encode(request.prompt), completion=request.token_ids)
         with torch.no_grad():
-            found = score_rows(lambda arguments, at: _logits(model, arguments, at), [row], family=family)
+            found = score_rows(
+                lambda arguments, at: _logits(model, arguments, at), [row], family=family, is_packed=False
+            )
         np.testing.assert_allclose(found.logprobs_BT[0].numpy(), expected.logprobs, atol=1e-5)
 
 
-def _logits(model: torch.nn.Module, arguments: object, positions: range) -> torch.Tensor:
+def _logits(model: torch.nn.Module, arguments: object, positions: Positions) -> torch.Tensor:
     assert isinstance(arguments, dict)
-    logits: torch.Tensor = model(**arguments).logits[:, positions.start : positions.stop]
+    logits: torch.Tensor = model(**arguments).logits[:, positions]
     return logits
 
 
