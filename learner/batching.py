@@ -104,7 +104,7 @@ def plan(
 
     Padded rows are sorted by length and dealt out ``micro_batch_size`` to a pass in rounds, so that rows of one pass
     are padded little and all ranks work on the same lengths at the same time. Rows that are packed fill passes of at
-    most ``pack_tokens`` tokens, as few as there can be and about equally full; one longer than that goes alone.
+    most ``pack_tokens`` tokens, few of them and about equally full; one longer than that goes alone.
     Longest first either way: what does not fit in memory fails in the first pass.
 
     Raises:

@@ -6,10 +6,16 @@ In bf16 two implementations differ by up to some hundredths of a nat, so the par
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
+
+from learner.logprobs import Positions
+from learner.rows import Row, score_rows
+from rollout.families.tiny_qwen_vl import TinyModelSize, create_tiny_qwen_vl
+from tests.learner.builders import make_demonstrations_of_every_kind, make_family
 
 ROOT = Path(__file__).parents[2]
 BF16_BOUND = 0.08
@@ -35,6 +41,30 @@ def test_the_job_runs_on_one_gpu_in_bf16_with_an_ipc_push(tmp_path: Path) -> Non
         "cold_start",
         "rl",
     }
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 1, reason="needs a GPU")
+@torch.no_grad()
+def test_flash_attention_keeps_packed_rows_apart(tmp_path: Path) -> None:
+    pytest.importorskip("flash_attn")
+    size = TinyModelSize(vision_heads=2, text_heads=2, text_kv_heads=2)
+    create_tiny_qwen_vl(tmp_path / "model", size=size, seed=1)
+    family = make_family(str(tmp_path / "model"))
+    model = family.load_model(dtype=torch.bfloat16, attention="flash_attention_2").eval().cuda()
+
+    def logits_of(arguments: Mapping[str, torch.Tensor], positions: Positions) -> torch.Tensor:
+        moved = {name: tensor.cuda() for name, tensor in arguments.items()}
+        logits: torch.Tensor = model(**moved, logits_to_keep=torch.from_numpy(positions).cuda()).logits
+        return logits
+
+    rows = [
+        Row(prompt=family.encode(one.prompt), completion=family.encode_target(one.target))
+        for one in make_demonstrations_of_every_kind()
+    ]
+    together = score_rows(logits_of, rows, family=family, is_packed=True).logprobs_BT
+    for place, row in enumerate(rows):
+        alone = score_rows(logits_of, [row], family=family, is_packed=False).logprobs_BT[0]
+        torch.testing.assert_close(together[place, : len(alone)], alone, rtol=0, atol=BF16_BOUND)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
