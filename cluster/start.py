@@ -5,12 +5,14 @@ ray.init -> placement group -> learner ranks and engines side by side -> weight 
 
 import logging
 import os
+import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import ray
 from ray.exceptions import AuthenticationError, RayError
@@ -32,6 +34,15 @@ from learner.types import Rendezvous
 from rollout.worker_types import EngineOptions, MediaLimits
 
 logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 10.0
+"""Within one data centre an address answers in milliseconds or not at all."""
+_NO_CLUSTER = (
+    "no Ray cluster at cluster.ray_address={address}: start one with `ray start --head` and give HOST:6379 or its "
+    "--port, or use cluster.ray_address=local"
+)
+_ATTEMPTS_VARIABLE = "RAY_gcs_server_port_wait_time_s"
+"""How often Ray tries to join a cluster, 40 s each; its own choice is twenty times."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +90,8 @@ def connected(config: RunConfig, placement: Placement) -> Iterator[None]:
         ConnectionError: The cluster cannot be reached; says what to do.
     """
     address = config.cluster.ray_address
+    if address != "local":
+        check_listens(address)
     options: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": True}
     if address == "local":
         # Booked CPUs are a plan, not a measurement: on a small machine actors take turns.
@@ -88,21 +101,52 @@ def connected(config: RunConfig, placement: Placement) -> Iterator[None]:
     # A Ray that we start ourselves makes its own token; only a foreign one needs the user's attention.
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     try:
-        ray.init(address=address, **options)
+        with _one_attempt(address):
+            ray.init(address=address, **options)
     except AuthenticationError as error:
         raise ConnectionError(
             f"Ray at {address} asks for a token: run `ray get-auth-token --generate` once on the head, copy the token "
             f"here, and set RAY_AUTH_MODE=token for this command ({str(error).splitlines()[0]})"
         ) from None
     except ConnectionError as error:
-        raise ConnectionError(
-            f"no Ray cluster at cluster.ray_address={address}: start one with `ray start --head`, or use "
-            f"cluster.ray_address=local ({str(error).splitlines()[0]})"
-        ) from None
+        raise ConnectionError(f"{_NO_CLUSTER.format(address=address)} ({str(error).splitlines()[0]})") from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def check_listens(address: str) -> None:
+    """Refuse an address nobody listens on; what Ray itself looks up, such as "auto", is left to Ray.
+
+    Raises:
+        ConnectionError: Names the address, and what to do.
+    """
+    scheme, separator, _ = address.rpartition("://")
+    try:
+        place = urlsplit(address if separator else f"//{address}")
+        host, port = place.hostname, place.port
+    except ValueError:
+        return  # Ray says what is wrong with it
+    if scheme not in ("", "ray") or host is None or port is None:
+        return
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise ConnectionError(f"{_NO_CLUSTER.format(address=address)} ({error.strerror or error})") from None
+
+
+@contextmanager
+def _one_attempt(address: str) -> Iterator[None]:
+    """Have Ray give up on a cluster that does not answer after 40 s, unless the user has said otherwise."""
+    if address == "local" or _ATTEMPTS_VARIABLE in os.environ:
+        yield
+        return
+    os.environ[_ATTEMPTS_VARIABLE] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_ATTEMPTS_VARIABLE]
 
 
 async def start(config: RunConfig, placement: Placement, *, model_folder: Path, limits: MediaLimits) -> Stack:

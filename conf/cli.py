@@ -15,13 +15,15 @@ from conf.errors import ConfigError, did_you_mean
 from conf.groups import group_choices
 
 Command = Literal[
-    "train", "create-model", "submit", "evaluate", "score", "compare", "benchmark", "compare-judges", "rank",
+    "train", "keep-running",
+    "create-model", "submit", "evaluate", "score", "compare", "benchmark", "compare-judges", "rank",
     "reward-server",
     "collect-traces", "explain", "data",
 ]  # fmt: skip
 
 _MEANINGS: dict[Command, str] = {
     "train": "run a job: warm-up, cold start, RL, evaluation (the default command)",
+    "keep-running": "train, started again after a crash or a hang until it is done (docs/running.md)",
     "create-model": "make a tiny Qwen2.5-VL with tokenizer and processor: create-model FOLDER",
     "submit": "send the job to a running Ray cluster and follow its log",
     "evaluate": "answer the test prompts with a finished model",
@@ -55,10 +57,11 @@ _HYDRA_SWITCHES = {
     "--version": False,
 }
 _INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-_OWN_SWITCHES = ("--help", "-h", "--multirun", "-m", "--dry-run", "--address", "--host", "--port")
-_TAKE_A_VALUE = ("--address", "--host", "--port")
+_TAKE_A_VALUE = ("--address", "--host", "--port", "--attempts", "--hang-after", "--start-within")
+_OWN_SWITCHES = ("--help", "-h", "--multirun", "-m", "--dry-run", *_TAKE_A_VALUE)
 _BELONGS_TO: dict[str, Command] = {
     "--dry-run": "train", "--address": "submit", "--host": "reward-server", "--port": "reward-server",
+    "--attempts": "keep-running", "--hang-after": "keep-running", "--start-within": "keep-running",
 }  # fmt: skip
 """The only command a switch means something to."""
 
@@ -84,6 +87,12 @@ class CommandLine:
     """Address a server listens on."""
     port: str | None
     """Port a server listens on, as given."""
+    attempts: str | None
+    """Failed attempts in a row after which a run is given up, as given."""
+    hang_after: str | None
+    """Seconds without a heartbeat that are a hang, as given."""
+    start_within: str | None
+    """Seconds a run may take to come up, as given."""
 
 
 def parse_command_line(arguments: Sequence[str]) -> CommandLine:
@@ -159,6 +168,9 @@ def _command_line(
         address=own.get("--address"),
         host=own.get("--host"),
         port=own.get("--port"),
+        attempts=own.get("--attempts"),
+        hang_after=own.get("--hang-after"),
+        start_within=own.get("--start-within"),
     )
 
 
@@ -213,6 +225,9 @@ switches
   --dry-run       (train) print pictures, rollouts, steps, epochs and memory, and stop
   --address URL   (submit) the Ray dashboard, such as http://127.0.0.1:8265
   --host, --port  (reward-server) where to listen, by default on 127.0.0.1:20240
+  --attempts N    (keep-running) give up after N attempts without a newer checkpoint, by default 5
+  --hang-after S  (keep-running) seconds without progress that are a hang, by default 3 cluster.step_timeout_s
+  --start-within S   (keep-running) seconds to come up, by default 3 cluster.start_timeout_s
   --help, -h      this text; arbiter explain lists every knob with type, bounds, value and meaning
 
 examples
@@ -220,6 +235,7 @@ examples
   arbiter recipe=demo rollout.num_completions=4 --cfg job  look before running
   arbiter recipe=smoke run.seed=0,1,2 --multirun           three short runs, one after the other
   arbiter recipe=rl2r_kadid ... --dry-run                  what it would take
+  arbiter keep-running --attempts 3 recipe=demo            the same, through crashes and hangs
   arbiter data convert mos.txt labels.jsonl --from kadid --to plain --range 1,4.93 --scale 1,5
   arbiter explain algorithm.clip_low                       what a knob means
   arbiter score photos/ model.path=runs/demo/model model.size=null

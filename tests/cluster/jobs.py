@@ -25,13 +25,15 @@ EXACT = ("supervised/", "rewards/", "answers/", "completions/", "learner/")
 """Journal keys that must repeat digit for digit; the others are times and speeds."""
 
 
-def start_job(folder: Path, *overrides: str, recipe: Sequence[str] = RECIPE) -> subprocess.Popen[str]:
+def start_job(
+    folder: Path, *overrides: str, recipe: Sequence[str] = RECIPE, command: Sequence[str] = ("train",)
+) -> subprocess.Popen[str]:
     """Start a job as its own process group, its output in a file beside the run."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "cluster.main", "train", *recipe, f"run.folder={folder}", *overrides]
+    words = [sys.executable, "-m", "cluster.main", *command, *recipe, f"run.folder={folder}", *overrides]
     with (folder.parent / f"{folder.name}.log").open("a") as log:
         return subprocess.Popen(
-            command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            words, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
 
 

@@ -58,6 +58,12 @@ def test_an_address_goes_with_submit() -> None:
     assert parse_command_line(["submit", "--address", "http://h:8265"]).address == "http://h:8265"
 
 
+def test_patience_goes_with_keep_running() -> None:
+    line = parse_command_line(["keep-running", "--attempts", "3", "recipe=demo", "--hang-after=60", "--start-within=9"])
+    assert (line.command, line.overrides) == ("keep-running", ("recipe=demo",))
+    assert (line.attempts, line.hang_after, line.start_within) == ("3", "60", "9")
+
+
 def test_a_dry_run_is_of_a_training_run() -> None:
     assert parse_command_line(["recipe=demo", "--dry-run"]).is_dry_run
     assert not parse_command_line(["recipe=demo"]).is_dry_run
@@ -85,6 +91,8 @@ def test_data_without_a_tool_takes_a_configuration(words: list[str]) -> None:
         (["--cfg"], "--cfg: needs a value"),
         (["submit", "--address"], "--address: needs a value"),
         (["--address", "http://h:8265"], "--address: belongs to the command submit, got train"),
+        (["train", "--attempts", "3"], "--attempts: belongs to the command keep-running, got train"),
+        (["keep-running", "--dry-run"], "--dry-run: belongs to the command train, got keep-running"),
         (["explain", "--dry-run"], "--dry-run: belongs to the command train, got explain"),
         (["data", "splitt"], "splitt: data takes KEY=VALUE and GROUP=CHOICE only; did you mean split?"),
     ],
@@ -145,6 +153,7 @@ def test_a_wrong_key_is_readable_beside_hydras_switches() -> None:
     [
         ("arbiter train recipe=d", "arbiter recipe=d"),
         ("arbiter recipe=d", "arbiter recipe=d"),
+        ("arbiter keep-running recipe=d", "arbiter recipe=d"),
         (".venv/bin/arbiter submit ", ".venv/bin/arbiter "),
         ("arbiter tra", "arbiter tra"),
     ],
