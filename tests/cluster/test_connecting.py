@@ -47,6 +47,7 @@ def test_a_run_that_cannot_join_its_cluster_ends_at_once() -> None:
     assert time.monotonic() - started < 5.0
 
 
+@pytest.mark.slow
 def test_a_port_that_is_not_rays_is_given_up_within_a_minute() -> None:
     with socket.create_server(("0.0.0.0", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
