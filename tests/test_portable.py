@@ -16,8 +16,8 @@ BINARY = (".pyc", ".png")
 _SYSTEM = "dev|etc|home|media|mnt|opt|proc|root|scratch|srv|tmp|usr|Users|var|work|workspace"
 PATH = re.compile(rf"(?<![\w.~:/<>(){{}}*-])/(?:(?:{_SYSTEM})\b|\w[\w.-]*/\w)[\w./-]*")
 """An absolute path of two parts, or below a folder of the system; parts of URLs and closing tags are none."""
-USUAL_PATHS = ("/bin/bash", "/usr/bin/env", "/v1/", "/data/")
-"""Shells, routes of the chat protocol, and where the reader of the documentation keeps data."""
+USUAL_PATHS = ("/bin/bash", "/usr/bin/env", "/proc", "/v1/", "/data/")
+"""Shells, what Linux says of processes, routes of the chat protocol, and where readers keep their data."""
 HOST = re.compile(r"https?://([\w.-]+)")
 USUAL_HOSTS = ("127.0.0.1", "localhost", "HOST", "HEAD", "judge", "gpu1", "gpu2", "api.openai.com")
 ADDRESS = re.compile(r"(?<![\d.=])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])")
