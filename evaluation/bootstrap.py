@@ -31,21 +31,34 @@ def bootstrap_statistic(
         ValueError: Items and ids differ in number, or ``num_resamples`` is not positive.
     """
     first_N, second_N = arrays
-    cluster_N = _clusters(first_N, cluster_ids)
+    if first_N.shape != (len(cluster_ids),):
+        raise ValueError(f"expected one cluster id per item, got shape {first_N.shape} and {len(cluster_ids)} ids")
     value = statistic(first_N, second_N)
     if value is None or len(set(cluster_ids)) < 2:
         return None
-    draws = _drawn_items(cluster_N, num_resamples=_at_least_one(num_resamples), seed=seed)
+    draws = drawn_items(cluster_ids, num_resamples=_at_least_one(num_resamples), seed=seed)
     drawn = [statistic(first_N[items], second_N[items]) for items in draws]
     known_R = np.array([one for one in drawn if one is not None], dtype=np.float64)
-    if len(known_R) < (1.0 - _MAX_UNDEFINED) * num_resamples:
+    if not are_enough(len(known_R), num_resamples=num_resamples):
         return None
-    low, high = np.quantile(known_R, _TAILS)
+    low, high = percentiles(known_R)
     return Estimate(value=value, low=float(low), high=float(high))
 
 
-def _drawn_items(cluster_N: NDArray[np.intp], *, num_resamples: int, seed: int) -> Iterator[NDArray[np.intp]]:
+def are_enough(num_defined: int, *, num_resamples: int) -> bool:
+    """Whether draws that leave a figure undefined are few enough for the others to make an interval."""
+    return num_defined >= (1.0 - _MAX_UNDEFINED) * num_resamples
+
+
+def percentiles(values_R: Array) -> tuple[Array, Array]:
+    """Both ends of 95 % of the values, along the first axis."""
+    low, high = np.quantile(values_R, _TAILS, axis=0)
+    return low, high
+
+
+def drawn_items(cluster_ids: Sequence[str], *, num_resamples: int, seed: int) -> Iterator[NDArray[np.intp]]:
     """Items of clusters drawn with replacement, as many clusters as there are, once for each resample."""
+    cluster_N = clusters(cluster_ids)
     by_cluster_N = np.argsort(cluster_N, kind="stable")
     sizes_C = np.bincount(cluster_N)
     starts_C = np.cumsum(sizes_C) - sizes_C
@@ -58,10 +71,8 @@ def _drawn_items(cluster_N: NDArray[np.intp], *, num_resamples: int, seed: int) 
         yield by_cluster_N[np.repeat(starts_C[draw_C], drawn_C) + offsets]
 
 
-def _clusters(values_N: NDArray[np.generic], cluster_ids: Sequence[str]) -> NDArray[np.intp]:
+def clusters(cluster_ids: Sequence[str]) -> NDArray[np.intp]:
     """Each item's cluster, counted from 0 in the order of the ids."""
-    if values_N.shape != (len(cluster_ids),):
-        raise ValueError(f"expected one cluster id per item, got shape {values_N.shape} and {len(cluster_ids)} ids")
     return np.unique(np.asarray(cluster_ids, dtype=np.str_), return_inverse=True)[1]
 
 
