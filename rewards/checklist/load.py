@@ -53,8 +53,7 @@ def read_checklist(path: Path) -> Checklist:
         ChecklistProblems: The file cannot be read, is not YAML or no checklist.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
-        content, repeated = yaml.safe_load(text), list(_repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader)))
+        content, repeated = _parsed(path.read_bytes().decode("utf-8"))
     except OSError as error:
         raise ChecklistProblems(path, [f"cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
@@ -68,11 +67,28 @@ def read_checklist(path: Path) -> Checklist:
     try:
         return Checklist.model_validate({"name": path.stem, **content})
     except ValidationError as error:
-        raise ChecklistProblems(path, [_line(one["loc"], one["msg"]) for one in error.errors()]) from error
+        raise ChecklistProblems(path, list(_lines(error))) from error
+
+
+def _lines(error: ValidationError) -> Iterator[str]:
+    """A line per fault; that a list is too short because its members are faulty is none of its own."""
+    places = [one["loc"] for one in error.errors()]
+    for one in error.errors():
+        place = one["loc"]
+        is_echo = one["type"] == "too_short" and any(len(p) > len(place) and p[: len(place)] == place for p in places)
+        if not is_echo:
+            yield _line(place, one["msg"])
 
 
 def _line(place: tuple[int | str, ...], message: str) -> str:
     return ": ".join([*([".".join(map(str, place))] if place else []), message.removeprefix("Value error, ")])
+
+
+def _parsed(text: str) -> tuple[object, list[str]]:
+    """The plain values of a document, and the keys that stand twice in one mapping."""
+    loader = yaml.SafeLoader(text)
+    node = loader.get_single_node()
+    return (None if node is None else loader.construct_document(node)), list(_repeated_keys(node))
 
 
 def _repeated_keys(node: yaml.Node | None) -> Iterator[str]:

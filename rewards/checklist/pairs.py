@@ -133,14 +133,9 @@ def dominates(one: ItemScore, other: ItemScore, *, level: Level) -> bool:
 
 def describe(selection: PairSelection) -> str:
     """What was kept and why the rest was not, in one line."""
-    words = [f"{outcome}={count}" for outcome, count in selection.num_by_outcome.items()]
-    return " ".join(
-        [
-            f"pairs={selection.num_by_outcome.total()}",
-            *words,
-            f"prompts={selection.num_prompts_kept}/{selection.num_prompts}",
-        ]
-    )
+    counts = " ".join(f"{outcome}={count}" for outcome, count in selection.num_by_outcome.items())
+    num_pairs, num_prompts = selection.num_by_outcome.total(), selection.num_prompts
+    return f"pairs={num_pairs} {counts} prompts={selection.num_prompts_kept}/{num_prompts}"
 
 
 def write_pairs(stream: IO[str], *, pairs: Iterable[SelectedPair], form: PairFormat) -> int:
