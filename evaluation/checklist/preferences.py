@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.intervals import Estimate, mean_share
+from evaluation.tables import percent, percent_interval
 
 Array = NDArray[np.float64]
 ModelTies = Literal["wrong", "half", "drop"]
@@ -77,6 +78,15 @@ def judge_preferences(
         tau_calibrated=calibrate(margins_N, labels_N=labels_N),
         diff=diff_accuracy(margins_N, labels_N=labels_N, clusters_N=clusters_N, model_ties=model_ties),
         counts=counts,
+    )
+
+
+def one_line(report: PreferenceReport) -> str:
+    """A report in one line; "-" where diff is undefined."""
+    best = report.tau_calibrated
+    return (
+        f"tau {percent(report.tau)} %, {percent(best.accuracy)} % at its best eps {best.epsilon:g}, "
+        f"diff {percent_interval(report.diff)} % of {report.num_pairs} pairs"
     )
 
 

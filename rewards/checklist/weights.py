@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,7 +14,7 @@ from rewards.checklist.questions import Checklist
 MAX_NAMED = 5
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Weights:
     """Points that a yes is worth, never negative: every question is asked so that yes is good."""
 
@@ -26,7 +25,7 @@ class Weights:
         if wrong:
             raise ValueError(f"expected finite weights of at least 0, got {_some(wrong)}")
 
-    @cached_property
+    @property
     def total(self) -> float:
         """Their sum, the score of a yes to everything."""
         return math.fsum(self.by_id.values())

@@ -11,6 +11,7 @@ from evaluation.checklist.preferences import (
     count_pairs,
     diff_accuracy,
     judge_preferences,
+    one_line,
     tie_accuracy,
 )
 from evaluation.intervals import wilson
@@ -50,6 +51,14 @@ def test_diff_of_the_worked_example_is_as_published() -> None:
 def test_the_report_has_all_of_it() -> None:
     report = judge_preferences(MARGINS, labels_N=LABELS, clusters_N=PAIRS)
     assert (report.num_pairs, report.tau, report.tau_calibrated.epsilon, report.counts.discordant) == (10, 0.6, 0.01, 2)
+
+
+def test_a_report_fits_on_a_line() -> None:
+    few = judge_preferences(MARGINS[2:3], labels_N=LABELS[2:3], clusters_N=PAIRS[:1])
+    assert one_line(few) == "tau 0.0 %, 100.0 % at its best eps 0.01, diff - % of 1 pairs"
+    assert "tau 60.0 %, 70.0 % at its best eps 0.01, diff 71.4 [" in one_line(
+        judge_preferences(MARGINS, labels_N=LABELS, clusters_N=PAIRS)
+    )
 
 
 @pytest.mark.parametrize("seed", range(20))

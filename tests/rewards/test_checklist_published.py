@@ -106,6 +106,21 @@ def test_image_weights_do_not_go_with_video_questions() -> None:
         load_published(shared_file(FILES["video_select"][0]), weights=shared_file(FILES["image_select"][1] or ""))
 
 
+def test_weights_for_the_full_video_list_were_not_published(tmp_path: Path) -> None:
+    own = tmp_path / "weight.json"
+    own.write_text("[0.5, 0.5]")
+    with pytest.raises(PublishedFilesProblem, match=r"has 2 weights: VisionReward published none for it"):
+        load_published(shared_file(FILES["video"][0]), weights=own)
+
+
+@pytest.mark.parametrize("text", ["{", '{"weights": [1.0]}', '["a"]', "3"])
+def test_a_weight_file_without_weights_is_refused(tmp_path: Path, text: str) -> None:
+    own = tmp_path / "weight.json"
+    own.write_text(text)
+    with pytest.raises(PublishedFilesProblem, match=r"weight\.json: expected a JSON list of weights"):
+        load_published(shared_file(FILES["video_select"][0]), weights=own)
+
+
 def test_a_file_that_lost_a_line_is_refused_with_both_counts(tmp_path: Path) -> None:
     original = shared_file(FILES["image_select"][0])
     copy = tmp_path / original.name
