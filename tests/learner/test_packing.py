@@ -203,7 +203,9 @@ def test_packed_answers_to_prompts_of_every_kind_are_imitated_alike(
     learner = make_learner(world_size=world_size, pack_tokens=pack_tokens)
     ranks = two_ranks if world_size == 2 else one_rank
     for found in ranks.run(scenarios.supervised_steps, learner=learner, **shown):
-        assert_same(found, padded)
+        # The second and third loss are those of learned weights. AdamW divides by the size of a gradient, which turns
+        # the rounding of a vanishing one into a step: parameters are compared through what they do.
+        assert found.losses == pytest.approx(padded.losses, rel=1e-4)
         assert found.losses[0] == pytest.approx(padded.losses[0], rel=CLOSE)
         assert found.gradient_norms[0] == pytest.approx(padded.gradient_norms[0], rel=CLOSE)
         assert found.metrics["supervised/entropy"] == pytest.approx(padded.metrics["supervised/entropy"], rel=1e-4)
