@@ -97,9 +97,9 @@ def test_what_fits_into_one_pass_is_one_pass() -> None:
 
 
 def test_packed_rows_are_spread_evenly_over_ranks() -> None:
-    # 22 tokens would fit into two passes of 10 and one of 2.
+    # 22 tokens would fit into passes of 10, 10 and 2 as well as of 8, 7 and 7.
     planned = packed([6, 5, 4, 3, 3, 1], world_size=3, pack_tokens=10)
-    assert planned == (((0, 5),), ((1, 4),), ((2, 3),))
+    assert planned == (((1, 4),), ((0, 5),), ((2, 3),))
 
 
 def test_a_rank_without_packed_rows_keeps_the_others_company() -> None:
