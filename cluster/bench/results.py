@@ -28,7 +28,7 @@ from evaluation.metrics import plcc, srcc
 FOLDER = Path("runs/results")
 PAGE = Path("docs/results.md")
 NUM_PICTURES = 192
-NUM_STEPS = 80
+NUM_STEPS = 60
 SFT_STEPS = NUM_STEPS * 24 * 8 // 32 * 5 // 3
 """The sequences RL learns from in batches of 32, times 5/3: learning takes 3 units of work a token (forward 1, backward
 2), and RL also samples the tokens and scores them under the reference, 1 unit each."""
