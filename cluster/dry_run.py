@@ -10,6 +10,7 @@ from cluster.label_tools import say
 from cluster.topology import describe, plan
 from conf.data import OpinionScoreConfig, PartConfig, PreferencePairsConfig
 from conf.effective import config_digest
+from conf.errors import ConfigError
 from conf.load import load_run_config, refuse_ineffective
 from conf.schema import RunConfig
 from conf.tasks import parts_of
@@ -26,22 +27,34 @@ def dry_run(overrides: Sequence[str], console: Console) -> int:
     """Print pictures, rollouts, steps, epochs, placement and memory; label files are read, pictures are not opened.
 
     Raises:
-        ConfigError: The configuration cannot be used.
+        ConfigError: The configuration cannot be used; or the model folder is missing, the rest having been printed.
         DatasetProblems: Label files cannot be used; everything else has been printed.
-        ValueError: The model folder is not complete, or the placement does not fit the machines.
+        ValueError: The placement does not fit the machines.
     """
     config = load_run_config(overrides)
     refuse_ineffective(config, overrides)
     placement = plan(config.cluster, config.rollout, config.learner, config.weights)
-    check_model(config.model)
+    model_problem = _problem_of_the_model(config)
     num_prompts, steps_per_epoch, problems = training_size(config)
     say(console, f"{config.run.name}, digest {config_digest(config)[:12]}; nothing is started")
-    for name, text in (*_amounts(config), *_epochs(config, num_prompts, steps_per_epoch), *_memory(config)):
+    memory = [("model", "not there yet, so its memory is unknown")] if model_problem else _memory(config)
+    for name, text in (*_amounts(config), *_epochs(config, num_prompts, steps_per_epoch), *memory):
         say(console, f"{name:<10} {text}")
     say(console, describe(placement))
     if problems:
         raise DatasetProblems(problems)
+    if model_problem:
+        raise ConfigError([model_problem])
     return 0
+
+
+def _problem_of_the_model(config: RunConfig) -> str | None:
+    """What is wrong with the model folder, which an earlier stage may still have to make."""
+    try:
+        check_model(config.model)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def training_size(config: RunConfig) -> tuple[int, float, list[Problem]]:

@@ -30,6 +30,8 @@ FOLDER = "score"
 """Results lie in this folder of the run."""
 PHASE = "score"
 DEFAULT_CHOICE = "score=visualquality_r1"
+OF_A_SERVER = ("model.max_pixels=1003520", "rollout.max_model_len=1000000")
+"""Unless given: a server is sent pictures that are no thumbnails, and the length of its context is its own affair."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +61,8 @@ def scoring_config(overrides: Sequence[str]) -> tuple[RunConfig, ScoreConfig]:
     """
     is_chosen = any(override.startswith("score=") for override in overrides)
     chosen = () if is_chosen else (DEFAULT_CHOICE,)
-    config = load_run_config([*chosen, *overrides, *LEARNS_NOTHING])
+    asks_a_server = "judge=remote" in overrides
+    config = load_run_config([*chosen, *(OF_A_SERVER if asks_a_server else ()), *overrides, *LEARNS_NOTHING])
     assert config.score is not None, "a choice was made"
     check_judge(config, config.score)
     return config, config.score

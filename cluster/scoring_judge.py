@@ -125,7 +125,12 @@ async def _server(config: RunConfig, options: ScoreConfig) -> AsyncIterator[Scor
             ),
             answerer=ChatAnswerer(chat, sampling=sampling, seed=seed, max_concurrent=most, writer=messages),
             settings=_settings(config, options, model={"model": model}),
-            notes=(f"judge {model} at {', '.join(servers.base_urls)}", _sampling(config, options), _OF_A_SERVER),
+            notes=(
+                f"judge {model} at {', '.join(servers.base_urls)}",
+                _sampling(config, options),
+                _OF_A_SERVER,
+                _pixels(config),
+            ),
             start=_nothing,
         )
 
@@ -159,7 +164,7 @@ async def _engines(config: RunConfig, options: ScoreConfig, kinds: frozenset[Kin
                 options,
                 model={**weights_of(folder), "files": _digest_of_files(folder), "dtype": effective_dtype(config)},
             ),
-            notes=(f"judge {folder}", _sampling(config, options), _defaults_of(folder)),
+            notes=(f"judge {folder}", _sampling(config, options), _defaults_of(folder), _pixels(config)),
             start=engines.start,
         )
     finally:
@@ -215,6 +220,10 @@ def _sampling(config: RunConfig, options: ScoreConfig) -> str:
         f"{drawn}, top_k off, repetition_penalty {options.repetition_penalty:g}, {sampling.max_tokens} tokens at most, "
         f"{options.num_samples} to a picture, read as {options.answer}"
     )
+
+
+def _pixels(config: RunConfig) -> str:
+    return f"pictures of more than {config.model.max_pixels:,} pixels (model.max_pixels) are reduced to that"
 
 
 def _defaults_of(folder: Path) -> str:

@@ -30,6 +30,9 @@ from rollout.datasets.traces import (
 )
 from rollout.types import Prompt
 
+FOR_A_TEACHER = ("model.max_pixels=1003520", "evaluation.sampling.max_tokens=1024", "rollout.max_model_len=1000000")
+"""Unless given: what is meant for a tiny model would have a teacher see thumbnails and write a few words. No engine is
+started, so its limit refuses nothing."""
 MAX_ATTEMPTS = 3
 """Attempts of a teacher at one row (arXiv 2505.02835, section 3.3)."""
 
@@ -38,7 +41,7 @@ def collect(words: Sequence[str], overrides: Sequence[str], console: Console) ->
     """Ask the teacher that the section ``judge`` names about every training row that is not decided yet."""
     if len(words) != 1:
         raise ConfigError([f"collect-traces takes the file to write, got {' '.join(words) or 'none'}"])
-    config = load_run_config([*overrides, *LEARNS_NOTHING])
+    config = load_run_config([*FOR_A_TEACHER, *overrides, *LEARNS_NOTHING])
     refuse_idle(ineffective_chat_settings(), overrides)
     servers, path = chat_servers(config), Path(words[0])
     try:

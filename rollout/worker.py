@@ -81,8 +81,7 @@ class RolloutWorker:
             shown = await asyncio.to_thread(self._family.engine_input, prompt)
             kind = "too_long"
             rendered = await self._render(shown)
-            if order.skips_unusable:
-                self._check_room(len(rendered["prompt_token_ids"]), max_tokens=order.sampling.max_tokens)
+            self._check_room(len(rendered["prompt_token_ids"]), max_tokens=order.sampling.max_tokens)
         except ValueError as error:
             if not order.skips_unusable:
                 raise

@@ -19,7 +19,7 @@ from evaluation.benchmarks.chat_messages import ChatMessage, MessageWriter
 from evaluation.scoring.asking import Questioner
 from evaluation.scoring.expectation import DIGITS, expected, integer_place, integers_on, share_of
 from evaluation.scoring.items import Item
-from evaluation.scoring.rows import ROUNDED_TO, RowWriter, Sample, ScoreRow, unanswered
+from evaluation.scoring.rows import OFF_SCALE, ROUNDED_TO, RowWriter, Sample, ScoreRow, unanswered
 from judge_client.chat import ChatOutcome
 from judge_client.schemas import SampledToken, TokenLogprob
 from rewards.tags import answer_blocks
@@ -105,6 +105,8 @@ class ChatScorer:
 
     def _weighed(self, sample: Sample, text: str, tokens: Sequence[SampledToken]) -> Sample:
         """The sample with an expectation for its score."""
+        if sample.status == "out_of_range":
+            return replace(sample, score=None, status="no_distribution", error=OFF_SCALE)
         try:
             mean = expected(integer_shares(text, tokens=tokens, scale=self._writer.scale))
         except ValueError as error:

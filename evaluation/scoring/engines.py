@@ -16,7 +16,7 @@ from conf.score import ScoreConfig
 from evaluation.scoring.asking import Questioner
 from evaluation.scoring.expectation import DIGITS
 from evaluation.scoring.items import Item
-from evaluation.scoring.rows import ROUNDED_TO, RowWriter, Sample, ScoreRow, unanswered
+from evaluation.scoring.rows import OFF_SCALE, ROUNDED_TO, RowWriter, Sample, ScoreRow, unanswered
 from evaluation.scoring.weighing import Engines, Weigher
 from rollout.types import Failure, Prompt, RolloutGroup
 from rollout.worker_types import GenerationOrder, completion_seed
@@ -118,6 +118,8 @@ def _weighed(sample: Sample, mean: float | None) -> Sample:
     """The sample with an expectation for its score, where it has a score at all."""
     if sample.score is None:
         return sample
+    if sample.status == "out_of_range":
+        return replace(sample, score=None, status="no_distribution", error=OFF_SCALE)
     if mean is None:
         return replace(sample, score=None, status="no_distribution", error="no integer digit to take it at")
     return replace(sample, score=round(mean, ROUNDED_TO))

@@ -23,6 +23,7 @@ _AS_READ: dict[Status, RowStatus] = {
 }  # fmt: skip
 """What the parser can say of a score."""
 ROUNDED_TO = 9
+OFF_SCALE = "the number is off the scale, so its digits say nothing of the numbers on it"
 """Decimals of means, so that equal ones tie: in the last bit 2.9+3.1 differs from 3.0+3.0, and ranks would see it."""
 
 
@@ -84,8 +85,10 @@ class RowWriter:
 
     def row(self, item: Item, samples: Sequence[Sample]) -> ScoreRow:
         """The row of an item that was answered."""
-        scores = [sample.score for sample in samples if sample.score is not None]
         best = min(samples, key=lambda sample: STATUSES.index(sample.status))
+        # One absurd number among answers on the scale would decide the mean, under the status of the others.
+        alike = [sample for sample in samples if sample.status == best.status]
+        scores = [sample.score for sample in alike if sample.score is not None]
         mean = round(math.fsum(scores) / len(scores), ROUNDED_TO) if len(samples) > 1 and scores else best.score
         return ScoreRow(
             id=item.item_id,

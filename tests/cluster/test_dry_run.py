@@ -56,6 +56,23 @@ def test_rapo_is_128_pictures_and_512_rollouts_a_step_for_10_epochs(tmp_path: Pa
     assert shown["memory"] == "unknown: owner/sft is not on this machine"
 
 
+def test_a_second_stage_says_what_it_would_take_before_the_first_is_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "recipe=refine_stage2", "loop.num_steps=100", *_labels(tmp_path, rows=160), "--dry-run"]
+    words += ["data.prompt=refine_iqa", f"model.path={tmp_path / 'stage1'}"]
+    assert main(words) == 2
+    shown, problems = capsys.readouterr()
+    assert "64 a step (8 x 8), 6,400 in all, of at most 1024 tokens" in shown
+    assert "5.00 of 160 training prompts" in shown
+    assert "there is no such folder" in problems
+
+
+def test_a_first_stage_is_55000_questions_five_times() -> None:
+    shown = _shown(["recipe=refine_stage1"])
+    assert shown["epochs"] == "5.00 of 55,000 training prompts, 6875.0 steps each"
+
+
 def test_chunks_make_whole_steps(tmp_path: Path) -> None:
     shown = _shown(["recipe=rl2r_multi", *_labels(tmp_path, rows=200)])
     assert shown["epochs"].endswith("3.0 steps each")

@@ -20,6 +20,7 @@ OWN_OF_RECIPE = {
     "rl2r_kadid": OWN_KADID,
     "rl2r_multi": OWN_KADID,
     "rapo_15k": [*OWN_KADID, "model.path=sft"],
+    "aes_cold_start": [*OWN_KADID, "cold_start.file=AesCoT-3K.jsonl"],
     "refine_stage2": [*OWN_KADID, "loop.num_steps=10"],
     "r1_reward": [*OWN_KADID, "judge.base_urls=[http://judge:8000/v1]"],
 }

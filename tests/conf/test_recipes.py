@@ -101,6 +101,17 @@ def test_rapo_starts_from_the_checkpoint_of_the_cold_start() -> None:
         load_run_config(["recipe=rapo_15k", *FILES])
 
 
+def test_the_cold_start_of_aes_r1_is_one_epoch_with_the_eyes_frozen() -> None:
+    config = _recipe("aes_cold_start", "cold_start.file=AesCoT-3K.jsonl")
+    phase, learner = config.cold_start, config.learner
+    assert (phase.num_steps, phase.batch_size, phase.learning_rate) == (47, 64, 1e-5)
+    assert (phase.warmup_fraction, phase.final_fraction, phase.validation_fraction) == (0.0, 0.0, 0.0)
+    assert (learner.frozen, learner.lora_rank) == (("vision", "projector"), None)
+    assert (learner.world_size, learner.micro_batch_size, learner.zero_stage) == (8, 8, 3)
+    assert (config.rollout.max_model_len, config.model.max_pixels) == (8192, 262144)
+    assert (config.warm_up.num_steps, config.loop.num_steps) == (0, 0)
+
+
 def _stage(name: str, *overrides: str) -> RunConfig:
     own = [*FILES, "loop.num_steps=100"] if name == "refine_stage2" else []
     return load_run_config([f"recipe={name}", *own, *overrides])

@@ -111,6 +111,14 @@ def test_samples_give_a_mean_a_spread_and_their_seeds() -> None:
     assert [sample.seed for sample in row.samples] == [first, first + 1, first + 2, first + 3]
 
 
+def test_a_number_off_the_scale_is_in_no_mean_with_those_on_it() -> None:
+    said = ["3", "9000", "4", "none"]
+    engines = ScriptedEngines(lambda prompt, index: say(said[index]))
+    (row,) = score_all(scorer(engines, options(num_samples=4), sampling=HOT), ITEMS[:1])
+    assert (row.status, row.score) == ("ok", 3.5)
+    assert row.std == pytest.approx(statistics.stdev([3, 4]), abs=1e-9)
+
+
 def test_nothing_is_drawn_at_temperature_zero_so_there_is_no_seed() -> None:
     (row,) = score_all(scorer(ScriptedEngines(lambda prompt, index: say(2)), options()), ITEMS[:1])
     assert (row.seed, row.std, row.samples) == (None, None, None)
@@ -154,6 +162,14 @@ def test_a_number_without_an_integer_digit_has_no_expectation() -> None:
     engines = ScriptedEngines(lambda prompt, index: say(".5"), digits=lambda prompt: {3: 1.0})
     (row,) = score_all(scorer(engines, options(answer="expectation")), ITEMS[:1])
     assert (row.status, row.score) == ("no_distribution", None)
+
+
+def test_a_number_off_the_scale_has_no_expectation_though_its_first_digit_is_on_it() -> None:
+    engines = ScriptedEngines(lambda prompt, index: say(12.5), digits=lambda prompt: {1: 0.7, 2: 0.3})
+    (row,) = score_all(scorer(engines, options(answer="expectation")), ITEMS[:1])
+    assert (row.status, row.score) == ("no_distribution", None)
+    assert row.error is not None
+    assert "off the scale" in row.error
 
 
 def collect(items: Iterator[Item], engines: ScriptedEngines, folder: Path, *, window: int = 4) -> list[Progress]:

@@ -48,6 +48,9 @@ def test_advantages_of_the_published_example() -> None:
     # rl2r_rapo 1.6, example A: unbiased standard deviation + 1e-4.
     rewards_G = np.array([1.918249, 1.762092, 1.982871])
     np.testing.assert_allclose(scale_by_std(rewards_G), [0.268569, -1.105955, 0.837386], atol=2e-5)
+    # The other picture, one of whose answers has not the form.
+    rewards_G = np.array([1.973215, 1.810582, 0.918249])
+    np.testing.assert_allclose(scale_by_std(rewards_G), [0.714443, 0.428161, -1.142604], atol=2e-5)
 
 
 def test_refine_iqas_worked_example_keeps_the_good_ones_of_a_successful_group() -> None:

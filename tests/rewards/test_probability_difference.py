@@ -99,6 +99,13 @@ def test_the_true_score_takes_the_place_of_the_given_one_and_nothing_else_is_tou
     assert (thinking.before, thinking.token) == (text[: text.index("4.10")] + "3.", "4")
 
 
+def test_a_score_below_one_is_rounded_up_and_never_cut() -> None:
+    forcer = TableForcer({}, otherwise=(0.5, 0.5, 0.5))
+    prompt = asked_about(opinion=0.999, scale=Scale(minimum=0.0, maximum=5.0))
+    scores_of([make_group([line("x")], prompt=prompt)], forcer, digits="weighted")
+    assert (forcer.asked[-1].before + forcer.asked[-1].token).endswith("Score: 1.00")
+
+
 @pytest.mark.parametrize(
     ("opinion", "written"), [(5.0, "5.00"), (3.4, "3.40"), (4.400806947958697, "4.40"), (1.999, "2.00")]
 )

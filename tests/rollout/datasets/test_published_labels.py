@@ -31,6 +31,7 @@ def _rows(name: str, label_format: str) -> list[LabelRow]:
         ("BID_test_all.txt", "bid", 586, 0.0, 100.0),
         ("SRIQA-Bench_test_all.txt", "sriqa", 1100, 0.0, 100.0),
         ("KADID-10K_val_set.txt", "kadid", 2000, 1.03, 4.90),
+        ("KADID-10K_mos.first2000.txt", "kadid", 2000, 1.0, 4.9),
     ],
 )
 def test_a_published_file_has_its_rows_and_range(
