@@ -66,7 +66,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_loss_on_held_out_rows_is_journalled_and_falls(finished: Path) -> None:
     losses = [row["supervised/validation_loss"] for row in rows_of(finished) if "supervised/validation_loss" in row]
     assert len(losses) == 10
-    assert losses[-1] < 0.5 * losses[0]
+    assert losses[-1] < 0.7 * losses[0]
 
 
 def test_the_frozen_tower_is_the_one_the_run_began_with(finished: Path) -> None:

@@ -19,8 +19,10 @@ from rollout.datasets import build_data
 from tests.cluster.chat_servers import ChatServer, chat_server
 from tests.cluster.jobs import ROOT, assert_all_end, family_of
 from tests.refusals import refusal
-from tests.rollout.teaching import WORDING, make_taught_model, photographs
+from tests.rollout.teaching import make_taught_model, photographs
 
+WORDING = "quality_no_thinking"
+"""Asks about pictures and videos."""
 NUM_GOOD = 45
 CORRUPT = ("empty.png", "torn.png", "words.jpg")
 CLIP = "clip.avi"
@@ -35,7 +37,7 @@ NOWHERE = "cluster.ray_address=127.0.0.1:1"
 def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that knows the form of an answer."""
     folder = tmp_path_factory.mktemp("judge") / "model"
-    make_taught_model(folder)
+    make_taught_model(folder, wording=WORDING)
     return folder
 
 

@@ -125,6 +125,7 @@ def test_refine_iqa_samples_8_pictures_8_times_at_a_rate_of_1e_7(name: str) -> N
     assert (config.learner.learning_rate, config.learner.warmup_steps) == (1e-7, 0)
     assert config.learner.decay_steps == config.loop.num_steps
     assert (config.algorithm.kl.coefficient, config.algorithm.kl.estimator) == (0.04, "k3")
+    assert config.algorithm.kind in ("grpo", "positive_grpo")
     assert (config.algorithm.clip_low, config.algorithm.clip_high) == (0.2, 0.2)
     assert (config.loop.checkpoint_every, config.loop.keep_checkpoints) == (200, 1)
     assert (config.learner.zero_stage, config.learner.gradient_checkpointing) == (3, True)

@@ -15,7 +15,7 @@ from rollout.families.base import Family
 from rollout.families.tiny_qwen_vl import TinyModelSize, create_tiny_qwen_vl
 from rollout.types import Demonstration
 
-WORDING = "quality_no_thinking"
+WORDING = "visualquality_r1_no_thinking"
 NUM_STEPS, BATCH = 100, 16
 LEARNING_RATE = 3e-3
 
@@ -27,9 +27,9 @@ def photographs(*overrides: str) -> RunConfig:
     )
 
 
-def teach_form(model: nn.Module, *, family: Family) -> None:
+def teach_form(model: nn.Module, *, family: Family, wording: str = WORDING) -> None:
     """Supervised steps on answers of the right form, with scores that carry no information."""
-    demonstrations = build_data(photographs().data).cold_start
+    demonstrations = build_data(photographs(f"data.prompt={wording}").data).cold_start
     assert demonstrations is not None, "photographs come with demonstrations"
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
     for step in range(NUM_STEPS):
@@ -39,12 +39,12 @@ def teach_form(model: nn.Module, *, family: Family) -> None:
         optimizer.step()
 
 
-def make_taught_model(folder: Path) -> None:
-    """Write such a model to a folder."""
+def make_taught_model(folder: Path, *, wording: str) -> None:
+    """Write such a model, taught in a wording, to a folder."""
     create_tiny_qwen_vl(folder, size=TinyModelSize(), seed=0)
     family = build_family(photographs().model, folder=str(folder))
     model: Any = family.load_model(dtype=torch.float32, attention="sdpa")
-    teach_form(model, family=family)
+    teach_form(model, family=family, wording=wording)
     model.save_pretrained(folder)
 
 
