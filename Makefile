@@ -60,8 +60,9 @@ bench-score: setup  ## pictures/s of arbiter score against transformers' generat
 bench-stability: setup  ## learning curves of the algorithms at an aggressive learning rate (ARGS="--seeds 3")
 	$(BIN)/python -m cluster.bench.stability $(ARGS)
 
+# Files in their order: the long ones, whole runs, come first, so that no worker is left alone with one at the end.
 test: setup  ## the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup  ## style, types and architecture
 	$(BIN)/ruff check .
