@@ -91,7 +91,8 @@ def _ranking_needs_partners(config: RunConfig) -> Iterator[str]:
             "the ranking reward compares pictures within a step; "
             f"rollout.prompts_per_step={config.rollout.prompts_per_step} must be at least 2"
         )
-    if ranks and config.loop.num_steps and config.rollout.num_completions < 2:
+    is_alone = config.rollout.num_completions < 2 and not compares_within_groups(config.algorithm)
+    if ranks and config.loop.num_steps and is_alone:
         yield (
             "the ranking reward needs the spread of a picture's scores; "
             f"rollout.num_completions={config.rollout.num_completions} must be at least 2"

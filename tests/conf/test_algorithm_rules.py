@@ -49,7 +49,7 @@ def test_a_contradiction_says_what_to_change(overrides: list[str], answer: str) 
         ["algorithm.correction.token_veto=[0,100]"],
         ["algorithm=grpo", "algorithm.scale_by_std=false", *KL_IN_REWARD],
         ["algorithm=stable_reinforce", "algorithm.kl.coefficient=0.001"],
-        ["algorithm=stable_reinforce", "rollout.num_completions=1"],
+        ["algorithm=stable_reinforce", "rollout.num_completions=1", "rewards=error"],
         ["rollout.prompts_per_step=9", THREE_MINIBATCHES],
         ["algorithm=gdpo", *KL_IN_REWARD, "loop.num_steps=0"],
     ],

@@ -16,6 +16,10 @@ GPUS = ["cluster.ray_address=auto", "cluster.gpus_per_node=8"]
     ("overrides", "answer"),
     [
         (["rollout.num_completions=1"], "nothing to compare; use rollout.num_completions=2 or more"),
+        (
+            ["rollout.num_completions=1", "algorithm=stable_reinforce"],
+            "the ranking reward needs the spread of a picture's scores; rollout.num_completions=1 must be at least 2",
+        ),
         (["rollout.prompts_per_step=1"], "rollout.prompts_per_step=1 must be at least 2"),
         (["rollout.sampling.temperature=0.7"], "temperature=1 and top_p=1"),
         (["learner.world_size=3"], r"learner.world_size=3 must divide warm_up.batch_size=32; try 30 or 33"),
