@@ -75,6 +75,7 @@ def family_of(job: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def assert_all_end(processes: Sequence[psutil.Process]) -> None:
-    _, alive = psutil.wait_procs(processes, timeout=60)
+    # Ray's agents try to tell a head that is gone too for about a minute before they end.
+    _, alive = psutil.wait_procs(processes, timeout=150)
     left = [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
     assert not left, [one.cmdline() for one in left]
