@@ -12,22 +12,24 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
-from cluster.bench.crops import LABELS_FILE, crops
+from cluster.bench.crops import crops, labels_of
 from cluster.bench.results_page import Figures, Tables, draw, page
+from cluster.bench.runs import FAILED_FILE, has_failed, is_finished, side_by_side, train_into
 from cluster.records import RunRecords, write_json
 from evaluation.metrics import plcc, srcc
 
 FOLDER = Path("runs/results")
 PAGE = Path("docs/results.md")
 NUM_PICTURES = 192
+CROPS = FOLDER / f"crops-{NUM_PICTURES}"
 NUM_STEPS = 60
 SFT_STEPS = NUM_STEPS * 24 * 8 // 32 * 5 // 3
 """The sequences RL learns from in batches of 32, times 5/3: learning takes 3 units of work a token (forward 1, backward
@@ -85,11 +87,13 @@ RUNS = {
         Run(key="stage2", overrides=STEPS, start="stage1", recipe="demo_refine_stage2"),
     )
 }  # fmt: skip
-LEVELS = (
-    ("warm", "stage1"),
-    ("start", "start-brief", "stage2"),
-    ("sft", "rl2r", "rapo", "error", "binary", "rapo-brief"),
-)
+
+
+def _depth(key: str) -> int:
+    return 1 + _depth(RUNS[key].start) if RUNS[key].start else 0
+
+
+LEVELS = [[key for key in RUNS if _depth(key) == depth] for depth in range(1 + max(map(_depth, RUNS)))]
 """What may run side by side; a run stands behind what it starts from."""
 ANSWERS = {
     "greedy": "score.answer=numeric",
@@ -114,22 +118,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seeds = range(given.seeds)
     for level in LEVELS:
         wanted = [(key, seed) for seed in seeds for key in level if given.only is None or key in given.only]
-        with ThreadPoolExecutor(max_workers=given.jobs) as pool:
-            for key, seed in wanted:
-                pool.submit(_make, key, seed, console)
-    if _finished(READ, 0) and (given.only is None or READ in given.only):
-        with ThreadPoolExecutor(max_workers=given.jobs) as pool:
-            for seed in seeds:
-                pool.submit(_read, seed, console)
+        side_by_side([partial(_make, key, seed, console) for key, seed in wanted], num_jobs=given.jobs)
+    if given.only is None or READ in given.only:
+        judged = [seed for seed in seeds if is_finished(_folder(READ, seed))]
+        side_by_side([partial(_read, seed, console) for seed in judged], num_jobs=given.jobs)
     tables = Tables(figures={key: [_figures(key, seed) for seed in seeds] for key in [*RUNS, *ANSWERS]})
     draw(tables, given.page.with_suffix(".png"))
     text = page(tables, num_steps=NUM_STEPS, sft_steps=SFT_STEPS, remarks=_remarks(given.page))
     given.page.write_text(text, encoding="utf-8")
-    console.print(given.page.read_text(encoding="utf-8"), soft_wrap=True)
+    console.print(text, soft_wrap=True)
     console.print(json.dumps({"name": "SRCC of scoring judges by recipe", "srcc": tables.means()}), soft_wrap=True)
-    failed = [f"{key}-{seed}" for key in RUNS for seed in seeds if (_folder(key, seed) / "failed.txt").exists()]
+    failed = [f"{key}-{seed}" for key in RUNS for seed in seeds if has_failed(_folder(key, seed))]
     if failed:
-        console.print(f"failed: {', '.join(failed)}; failed.txt in each folder says why", soft_wrap=True)
+        console.print(f"failed: {', '.join(failed)}; {FAILED_FILE} in each folder says why", soft_wrap=True)
         sys.exit(1)
 
 
@@ -137,34 +138,22 @@ def _folder(key: str, seed: int) -> Path:
     return FOLDER / f"{key}-{seed}"
 
 
-def _finished(key: str, seed: int) -> bool:
-    return (_folder(key, seed) / "summary.json").exists()
-
-
 def _make(key: str, seed: int, console: Console) -> None:
     """Run unless it was run before. A run that fails leaves its last words, and is tried again by the next command."""
     run, folder = RUNS[key], _folder(key, seed)
-    if _finished(key, seed):
+    if is_finished(folder):
         return
     console.print(f"running {folder.name}")
-    folder.mkdir(parents=True, exist_ok=True)
     start = (f"model.path={_folder(run.start, seed)}/model", "model.size=null") if run.start else ()
-    command = [
-        *(sys.executable, "-m", "cluster.main", "train", f"recipe={run.recipe}", ONE_CORE, *run.overrides, *start),
-        *(f"run.name={folder.name}", f"run.folder={folder}", f"run.seed={seed}"),
-    ]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
-    last_words = folder / "failed.txt"
-    last_words.unlink(missing_ok=True)
-    if done.returncode:
-        last_words.write_text(done.stderr)
-        console.print(f"failed {folder.name}: see {last_words}", soft_wrap=True)
+    train_into(folder, [ONE_CORE, *run.overrides, *start], recipe=run.recipe, seed=seed)
+    if has_failed(folder):
+        console.print(f"failed {folder.name}: see {folder / FAILED_FILE}", soft_wrap=True)
 
 
 def _read(seed: int, console: Console) -> None:
     """Score the test crops as files in every way to read an answer, and keep the agreement with their labels."""
-    pictures = crops(FOLDER / f"crops-{NUM_PICTURES}", count=NUM_PICTURES)
-    labels: Mapping[str, float] = json.loads((pictures / LABELS_FILE).read_text())
+    pictures = crops(CROPS, count=NUM_PICTURES)
+    labels = labels_of(CROPS)
     for answer, override in ANSWERS.items():
         folder = _folder(answer, seed)
         if (folder / "agreement.json").exists():
@@ -201,7 +190,7 @@ def _figures(key: str, seed: int) -> Figures | None:
     if key in ANSWERS:
         path = _folder(key, seed) / "agreement.json"
         return Figures(**json.loads(path.read_text())) if path.exists() else None
-    if not _finished(key, seed):
+    if not is_finished(_folder(key, seed)):
         return None
     numbers = RunRecords(_folder(key, seed)).numbers(RUNS[key].phase)
     return Figures(

@@ -8,10 +8,8 @@ times the demo's learning rate, so that the ratios of new to old probabilities l
 
 import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from cluster.bench.runs import has_failed, is_finished, side_by_side, train_into
 from cluster.journal import METRICS_FILE, read_rows
 from cluster.records import RunRecords
 from evaluation.tables import aligned
@@ -54,11 +53,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _finished(FOLDER / f"start-{seed}", ["loop.num_steps=0"], seed=seed, console=console) / "model"
         for seed in range(given.seeds)
     ]
-    with ThreadPoolExecutor(max_workers=given.jobs) as pool:
-        for seed, start in enumerate(starts):
-            for name, variant in VARIANTS.items():
-                overrides = [*variant, *AGGRESSIVE, f"model.path={start}"]
-                pool.submit(_finished, _folder(name, seed), overrides, seed=seed, console=console)
+    side_by_side(
+        [
+            partial(
+                _finished,
+                _folder(name, seed),
+                [*variant, *AGGRESSIVE, f"model.path={start}"],
+                seed=seed,
+                console=console,
+            )
+            for seed, start in enumerate(starts)
+            for name, variant in VARIANTS.items()
+        ],
+        num_jobs=given.jobs,
+    )
     curves = {name: [_accuracies(_folder(name, seed)) for seed in range(len(starts))] for name in VARIANTS}
     console.print("\n".join(aligned([_HEADER, *(_row(name, curves[name]) for name in VARIANTS)])), soft_wrap=True)
     draw(curves, given.picture)
@@ -76,16 +84,9 @@ def _folder(name: str, seed: int) -> Path:
 
 def _finished(folder: Path, overrides: Sequence[str], *, seed: int, console: Console) -> Path:
     """Run the recipe into ``folder`` unless it was run before; a run that fails has its curve up to there."""
-    if not (folder / "summary.json").exists() and not (folder / "failed.txt").exists():
+    if not is_finished(folder) and not has_failed(folder):
         console.print(f"running {folder.name}")
-        command = [
-            *(sys.executable, "-m", "cluster.main", "train", "recipe=demo_pairs"),
-            *(f"run.name={folder.name}", f"run.folder={folder}", f"run.seed={seed}", *overrides),
-        ]
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
-        if done.returncode:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "failed.txt").write_text(done.stderr)
+        train_into(folder, overrides, recipe="demo_pairs", seed=seed)
     return folder
 
 
@@ -117,7 +118,7 @@ def _row(name: str, curves: Sequence[Mapping[int, float]]) -> tuple[str, ...]:
     if not known:
         return (name, *["-"] * (len(_HEADER) - 2), str(len(curves)))
     lasts = [values[-1] for values in known]
-    num_failed = sum((_folder(name, seed) / "failed.txt").exists() for seed in range(len(curves)))
+    num_failed = sum(has_failed(_folder(name, seed)) for seed in range(len(curves)))
     return (
         name,
         " ".join(f"{100 * value:.1f}" for value in lasts),
