@@ -16,11 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rollout.datasets import distortions, photographs
-from rollout.datasets.base import check_index
+from rollout.datasets.on_demand import DemonstrationsOnDemand
 from rollout.types import Demonstration, Media, Opinion, Scale
-
-NUM_DEMONSTRATIONS = 1_000_000
-"""Demonstrations are made when asked for; this many before one comes again."""
 
 Stage = Literal["train", "test", "warm_up", "cold_start"]
 
@@ -94,29 +91,18 @@ class PictureRecipe:
         return np.random.default_rng((self.data_seed, STAGE_CODES[stage], index, 1))
 
 
-class PhotoDemonstrations:
-    """Demonstrations on training photographs, a fresh picture for every index."""
+def photo_demonstrations(
+    recipe: PictureRecipe,
+    *,
+    stage: Literal["warm_up", "cold_start"],
+    show: Callable[[Example, np.random.Generator], Demonstration],
+) -> DemonstrationsOnDemand:
+    """Demonstrations on training photographs."""
 
-    def __init__(
-        self,
-        recipe: PictureRecipe,
-        *,
-        stage: Literal["warm_up", "cold_start"],
-        show: Callable[[Example, np.random.Generator], Demonstration],
-    ) -> None:
-        self._recipe = recipe
-        self._stage: Literal["warm_up", "cold_start"] = stage
-        self._show = show
+    def make(index: int) -> Demonstration:
+        return show(recipe.example(index, stage=stage), recipe.generator(index, stage=stage))
 
-    def __len__(self) -> int:
-        """Far more than a run uses."""
-        return NUM_DEMONSTRATIONS
-
-    def demonstration(self, index: int) -> Demonstration:
-        """The example at ``index``."""
-        check_index(index, size=len(self), name=f"{self._recipe.source}/{self._stage}")
-        example = self._recipe.example(index, stage=self._stage)
-        return self._show(example, self._recipe.generator(index, stage=self._stage))
+    return DemonstrationsOnDemand(source=recipe.source, stage=stage, make=make)
 
 
 def on_scale(mean: float, std: float, *, scale: Scale) -> Opinion:

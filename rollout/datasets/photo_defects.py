@@ -14,9 +14,9 @@ import numpy as np
 
 from conf.data import PhotoDefectsConfig
 from rollout.datasets import photographs
-from rollout.datasets.base import Data, check_index
+from rollout.datasets.base import Data
 from rollout.datasets.defect_questions import answer_finding, ask_about_defect, ask_for_defects, describe_finding
-from rollout.datasets.distorted_photographs import NUM_DEMONSTRATIONS, encode_png
+from rollout.datasets.distorted_photographs import encode_png
 from rollout.datasets.local_defects import (
     KIND_NAMES,
     PERIOD,
@@ -26,6 +26,7 @@ from rollout.datasets.local_defects import (
     LocalDefectRecipe,
     draw_box,
 )
+from rollout.datasets.on_demand import DemonstrationsOnDemand, PromptsOnDemand
 from rollout.types import Defect, DefectTask, Demonstration, Finding, Prompt
 
 SOURCE = "photo_defects"
@@ -38,61 +39,6 @@ _TEACHER_MEANS_IT = 0.4
 _NUM_TEST_PHOTOGRAPHS = len(photographs.TEST_NAMES)
 
 
-class PhotoDefects:
-    """One split; pictures are made when asked for."""
-
-    def __init__(self, config: PhotoDefectsConfig, *, split: photographs.Split) -> None:
-        self._config, self._split = config, split
-        self._recipe = _recipe(config)
-
-    @property
-    def source(self) -> str:
-        """The name metrics are split by."""
-        return SOURCE
-
-    def __len__(self) -> int:
-        """Number of questions about all pictures."""
-        num_pictures = self._config.num_train if self._split == "train" else self._config.num_test
-        return num_pictures * self._config.num_questions
-
-    def prompt(self, index: int) -> Prompt:
-        """The question at ``index``; the questions about one picture are neighbours."""
-        check_index(index, size=len(self), name=f"{SOURCE}/{self._split}")
-        picture, question = divmod(index, self._config.num_questions)
-        example = self._recipe.example(picture, stage=self._split)
-        rng = self._recipe.generator(picture, stage=self._split, purpose=1 + question)
-        return _prompt(example, question=question, place=_place(picture, question), config=self._config, rng=rng)
-
-
-class PhotoDefectDemonstrations:
-    """Demonstrations on training photographs, a fresh picture for every index."""
-
-    def __init__(self, config: PhotoDefectsConfig, *, stage: Literal["warm_up", "cold_start"]) -> None:
-        self._config = config
-        self._stage: Literal["warm_up", "cold_start"] = stage
-        self._recipe = _recipe(config)
-
-    def __len__(self) -> int:
-        """Far more than a run uses."""
-        return NUM_DEMONSTRATIONS
-
-    def demonstration(self, index: int) -> Demonstration:
-        """The example at ``index``."""
-        check_index(index, size=len(self), name=f"{SOURCE}/{self._stage}")
-        example = self._recipe.example(index, stage=self._stage)
-        rng = self._recipe.generator(index, stage=self._stage, purpose=1)
-        question = int(rng.integers(self._config.num_questions))
-        place = int(rng.integers(NUM_CANDIDATES))
-        prompt = _prompt(example, question=question, place=place, config=self._config, rng=rng)
-        thought = describe_finding(example.found)
-        if self._stage == "warm_up":
-            return Demonstration(prompt=_asked_for_all(prompt), target=thought)
-        said = prompt.defect.finding
-        if rng.random() >= _TEACHER_MEANS_IT:
-            said = _guess(prompt.defect, crop_size=self._config.crop_size, rng=rng)
-        return Demonstration(prompt=prompt, target=answer_finding(said, thought=thought))
-
-
 def build_photo_defects(config: PhotoDefectsConfig) -> Data:
     """Both splits and both supervised phases.
 
@@ -100,13 +46,47 @@ def build_photo_defects(config: PhotoDefectsConfig) -> Data:
         ValueError: ``crop_size`` is larger than the smallest photograph.
         FileNotFoundError: A package with photographs is not installed.
     """
+    recipe = _recipe(config)
+
+    def split(name: photographs.Split, num_pictures: int) -> PromptsOnDemand:
+        def make(index: int) -> Prompt:
+            # The questions about one picture are neighbours.
+            picture, question = divmod(index, config.num_questions)
+            example = recipe.example(picture, stage=name)
+            rng = recipe.generator(picture, stage=name, purpose=1 + question)
+            return _prompt(example, question=question, place=_place(picture, question), config=config, rng=rng)
+
+        return PromptsOnDemand(source=SOURCE, split=name, size=num_pictures * config.num_questions, make=make)
+
+    def demonstrations(stage: Literal["warm_up", "cold_start"]) -> DemonstrationsOnDemand:
+        return DemonstrationsOnDemand(
+            source=SOURCE, stage=stage, make=lambda index: _demonstration(recipe, index, stage=stage, config=config)
+        )
+
     return Data(
-        train=PhotoDefects(config, split="train"),
-        test=PhotoDefects(config, split="test"),
-        warm_up=PhotoDefectDemonstrations(config, stage="warm_up"),
-        cold_start=PhotoDefectDemonstrations(config, stage="cold_start"),
+        train=split("train", config.num_train),
+        test=split("test", config.num_test),
+        warm_up=demonstrations("warm_up"),
+        cold_start=demonstrations("cold_start"),
         max_images=1 if config.reference == "none" else 2,
     )
+
+
+def _demonstration(
+    recipe: LocalDefectRecipe, index: int, *, stage: Literal["warm_up", "cold_start"], config: PhotoDefectsConfig
+) -> Demonstration:
+    example = recipe.example(index, stage=stage)
+    rng = recipe.generator(index, stage=stage, purpose=1)
+    question = int(rng.integers(config.num_questions))
+    place = int(rng.integers(NUM_CANDIDATES))
+    prompt = _prompt(example, question=question, place=place, config=config, rng=rng)
+    thought = describe_finding(example.found)
+    if stage == "warm_up":
+        return Demonstration(prompt=_asked_for_all(prompt), target=thought)
+    said = prompt.defect.finding
+    if rng.random() >= _TEACHER_MEANS_IT:
+        said = _guess(prompt.defect, crop_size=config.crop_size, rng=rng)
+    return Demonstration(prompt=prompt, target=answer_finding(said, thought=thought))
 
 
 def _recipe(config: PhotoDefectsConfig) -> LocalDefectRecipe:

@@ -8,8 +8,9 @@ import numpy as np
 
 from conf.data import PhotoDistortionsConfig
 from rollout.datasets import distortions, photographs
-from rollout.datasets.base import Data, check_index, declared_scale
-from rollout.datasets.distorted_photographs import Example, PhotoDemonstrations, PictureRecipe
+from rollout.datasets.base import Data, declared_scale
+from rollout.datasets.distorted_photographs import Example, PictureRecipe, photo_demonstrations
+from rollout.datasets.on_demand import PromptsOnDemand
 from rollout.datasets.questions import (
     answer,
     ask,
@@ -23,28 +24,6 @@ from rollout.types import Demonstration, Message, Prompt
 SOURCE = "photo_distortions"
 
 
-class PhotoDistortions:
-    """One split; pictures are made when asked for."""
-
-    def __init__(self, config: PhotoDistortionsConfig, *, split: photographs.Split) -> None:
-        self._config, self._split = config, split
-        self._recipe = _recipe(config)
-
-    @property
-    def source(self) -> str:
-        """The name metrics are split by."""
-        return SOURCE
-
-    def __len__(self) -> int:
-        """Number of pictures, as configured."""
-        return self._config.num_train if self._split == "train" else self._config.num_test
-
-    def prompt(self, index: int) -> Prompt:
-        """The picture at ``index`` with the rating question; its opinion score is synthetic."""
-        check_index(index, size=len(self), name=f"{SOURCE}/{self._split}")
-        return _rating_prompt(self._recipe.example(index, stage=self._split), wording=self._config.prompt)
-
-
 def build_photo_distortions(config: PhotoDistortionsConfig) -> Data:
     """Both splits and both supervised phases.
 
@@ -52,6 +31,13 @@ def build_photo_distortions(config: PhotoDistortionsConfig) -> Data:
         ValueError: ``crop_size`` is larger than the smallest photograph.
         FileNotFoundError: A package with photographs is not installed.
     """
+    recipe = _recipe(config)
+
+    def split(name: photographs.Split, size: int) -> PromptsOnDemand:
+        def make(index: int) -> Prompt:
+            return _rating_prompt(recipe.example(index, stage=name), wording=config.prompt)
+
+        return PromptsOnDemand(source=SOURCE, split=name, size=size, make=make)
 
     def give_score(example: Example, rng: np.random.Generator) -> Demonstration:
         opinion = example.opinion
@@ -60,10 +46,10 @@ def build_photo_distortions(config: PhotoDistortionsConfig) -> Data:
         return Demonstration(prompt=_rating_prompt(example, wording=config.prompt), target=target)
 
     return Data(
-        train=PhotoDistortions(config, split="train"),
-        test=PhotoDistortions(config, split="test"),
-        warm_up=PhotoDemonstrations(_recipe(config), stage="warm_up", show=name_the_defect),
-        cold_start=PhotoDemonstrations(_recipe(config), stage="cold_start", show=give_score),
+        train=split("train", config.num_train),
+        test=split("test", config.num_test),
+        warm_up=photo_demonstrations(recipe, stage="warm_up", show=name_the_defect),
+        cold_start=photo_demonstrations(recipe, stage="cold_start", show=give_score),
     )
 
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from conf.data import PairWording, PhotoPairsConfig
 from rollout.datasets import distortions, photographs
-from rollout.datasets.base import Data, check_index
-from rollout.datasets.distorted_photographs import KINDS, Example, PhotoDemonstrations, PictureRecipe
+from rollout.datasets.base import Data
+from rollout.datasets.distorted_photographs import KINDS, Example, PictureRecipe, photo_demonstrations
+from rollout.datasets.on_demand import PromptsOnDemand
 from rollout.datasets.pair_questions import ask_pair, choose, conclude
 from rollout.datasets.photo_distortions import name_the_defect
 from rollout.datasets.questions import describe
@@ -41,35 +42,6 @@ _TEACHER_MEANS_IT = 0.5
 """Share of demonstrations whose answer looks at the reasoning; the others guess once more."""
 
 
-class PhotoPairs:
-    """One split; pictures are made when asked for."""
-
-    def __init__(self, config: PhotoPairsConfig, *, split: photographs.Split) -> None:
-        self._config, self._split = config, split
-        self._recipe = _recipe(config)
-
-    @property
-    def source(self) -> str:
-        """The name metrics are split by."""
-        return SOURCE
-
-    def __len__(self) -> int:
-        """Number of questions: one per training pair, two per test pair."""
-        return self._config.num_train if self._split == "train" else 2 * self._config.num_test
-
-    def prompt(self, index: int) -> Prompt:
-        """The question at ``index``; test questions ``2i`` and ``2i + 1`` are one pair in both orders."""
-        check_index(index, size=len(self), name=f"{SOURCE}/{self._split}")
-        pair = index if self._split == "train" else index // 2
-        example = self._recipe.example(pair, stage=self._split)
-        return _prompt(
-            example,
-            wrong=_other_defect(example, self._recipe.generator(pair, stage=self._split)),
-            better=1 if index % 2 == 0 else 2,
-            config=self._config,
-        )
-
-
 def build_photo_pairs(config: PhotoPairsConfig) -> Data:
     """Both splits and both supervised phases.
 
@@ -78,6 +50,16 @@ def build_photo_pairs(config: PhotoPairsConfig) -> Data:
         FileNotFoundError: A package with photographs is not installed.
     """
     recipe = _recipe(config)
+
+    def split(name: photographs.Split, size: int) -> PromptsOnDemand:
+        def make(index: int) -> Prompt:
+            # Test questions 2i and 2i + 1 are one pair in both orders.
+            pair = index if name == "train" else index // 2
+            example = recipe.example(pair, stage=name)
+            wrong = _other_defect(example, recipe.generator(pair, stage=name))
+            return _prompt(example, wrong=wrong, better=1 if index % 2 == 0 else 2, config=config)
+
+        return PromptsOnDemand(source=SOURCE, split=name, size=size, make=make)
 
     def ask(example: Example, rng: np.random.Generator) -> Prompt:
         better: Choice = 1 if rng.random() < 0.5 else 2
@@ -96,10 +78,10 @@ def build_photo_pairs(config: PhotoPairsConfig) -> Data:
         return Demonstration(prompt=prompt, target=_noisy_judgement(prompt, rng))
 
     return Data(
-        train=PhotoPairs(config, split="train"),
-        test=PhotoPairs(config, split="test"),
-        warm_up=PhotoDemonstrations(recipe, stage="warm_up", show=prepare),
-        cold_start=PhotoDemonstrations(recipe, stage="cold_start", show=teach),
+        train=split("train", config.num_train),
+        test=split("test", 2 * config.num_test),
+        warm_up=photo_demonstrations(recipe, stage="warm_up", show=prepare),
+        cold_start=photo_demonstrations(recipe, stage="cold_start", show=teach),
     )
 
 

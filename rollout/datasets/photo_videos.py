@@ -4,13 +4,11 @@ The clips and their synthetic opinion scores come from ``clips``. ``prompt(i)`` 
 the split and ``i``, so both splits stay the same across run seeds.
 """
 
-from typing import Literal
-
 from conf.data import PhotoVideosConfig
 from rollout.datasets import photographs
-from rollout.datasets.base import Data, check_index, declared_scale
+from rollout.datasets.base import Data, declared_scale
 from rollout.datasets.clips import Clip, ClipRecipe
-from rollout.datasets.distorted_photographs import NUM_DEMONSTRATIONS
+from rollout.datasets.on_demand import DemonstrationsOnDemand, PromptsOnDemand
 from rollout.datasets.questions import (
     answer,
     ask,
@@ -24,57 +22,6 @@ from rollout.types import Demonstration, Message, Prompt
 SOURCE = "photo_videos"
 
 
-class PhotoVideos:
-    """One split; clips are made when asked for."""
-
-    def __init__(self, config: PhotoVideosConfig, *, split: photographs.Split) -> None:
-        self._config, self._split = config, split
-        self._recipe = _recipe(config)
-
-    @property
-    def source(self) -> str:
-        """The name metrics are split by."""
-        return SOURCE
-
-    def __len__(self) -> int:
-        """Number of clips, as configured."""
-        return self._config.num_train if self._split == "train" else self._config.num_test
-
-    def prompt(self, index: int) -> Prompt:
-        """The clip at ``index`` with the rating question; its opinion score is synthetic."""
-        check_index(index, size=len(self), name=f"{SOURCE}/{self._split}")
-        return _rating_prompt(self._recipe.clip(index, stage=self._split), wording=self._config.prompt)
-
-
-class PhotoVideoDemonstrations:
-    """Clips of training photographs, a fresh one for every index.
-
-    The warm-up says in words what is wrong with them; the cold start answers with scores drawn without a look at them.
-    """
-
-    def __init__(self, config: PhotoVideosConfig, *, stage: Literal["warm_up", "cold_start"]) -> None:
-        self._config = config
-        self._stage: Literal["warm_up", "cold_start"] = stage
-        self._recipe = _recipe(config)
-
-    def __len__(self) -> int:
-        """Far more than a run uses."""
-        return NUM_DEMONSTRATIONS
-
-    def demonstration(self, index: int) -> Demonstration:
-        """The example at ``index``."""
-        check_index(index, size=len(self), name=f"{SOURCE}/{self._stage}")
-        clip, wording = self._recipe.clip(index, stage=self._stage), self._config.prompt
-        said = describe(clip.defect, medium="video")
-        if self._stage == "warm_up":
-            asked = _prompt(clip, messages=ask_for_description(clip.video), wants_thinking=False)
-            return Demonstration(prompt=asked, target=said)
-        rng = self._recipe.generator(index, stage=self._stage)
-        score = uninformative_score(clip.opinion.scale, rng=rng)
-        target = answer(wording, thought=said, score=score)
-        return Demonstration(prompt=_rating_prompt(clip, wording=wording), target=target)
-
-
 def build_photo_videos(config: PhotoVideosConfig) -> Data:
     """Both splits and both supervised phases.
 
@@ -82,13 +29,32 @@ def build_photo_videos(config: PhotoVideosConfig) -> Data:
         ValueError: ``crop_size`` is too large for the smallest photograph, or the wording asks about pictures.
         FileNotFoundError: A package with photographs is not installed.
     """
-    train = PhotoVideos(config, split="train")
+    recipe, wording = _recipe(config), config.prompt
+
+    def split(name: photographs.Split, size: int) -> PromptsOnDemand:
+        def make(index: int) -> Prompt:
+            return _rating_prompt(recipe.clip(index, stage=name), wording=wording)
+
+        return PromptsOnDemand(source=SOURCE, split=name, size=size, make=make)
+
+    def name_the_defect(index: int) -> Demonstration:
+        clip = recipe.clip(index, stage="warm_up")
+        asked = _prompt(clip, messages=ask_for_description(clip.video), wants_thinking=False)
+        return Demonstration(prompt=asked, target=describe(clip.defect, medium="video"))
+
+    def score_at_random(index: int) -> Demonstration:
+        clip = recipe.clip(index, stage="cold_start")
+        score = uninformative_score(clip.opinion.scale, rng=recipe.generator(index, stage="cold_start"))
+        target = answer(wording, thought=describe(clip.defect, medium="video"), score=score)
+        return Demonstration(prompt=_rating_prompt(clip, wording=wording), target=target)
+
+    train = split("train", config.num_train)
     train.prompt(0)  # a wording that cannot be asked of a video is refused here
     return Data(
         train=train,
-        test=PhotoVideos(config, split="test"),
-        warm_up=PhotoVideoDemonstrations(config, stage="warm_up"),
-        cold_start=PhotoVideoDemonstrations(config, stage="cold_start"),
+        test=split("test", config.num_test),
+        warm_up=DemonstrationsOnDemand(source=SOURCE, stage="warm_up", make=name_the_defect),
+        cold_start=DemonstrationsOnDemand(source=SOURCE, stage="cold_start", make=score_at_random),
         max_videos=1,
     )
 

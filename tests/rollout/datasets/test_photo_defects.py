@@ -10,8 +10,8 @@ import pytest
 from conf.data import PhotoDefectsConfig
 from rollout.datasets.base import Data
 from rollout.datasets.defect_questions import describe_finding
-from rollout.datasets.distorted_photographs import NUM_DEMONSTRATIONS
 from rollout.datasets.local_defects import KIND_NAMES, PERIOD, REGIONS, SEVERITIES, LocalDefectRecipe
+from rollout.datasets.on_demand import NUM_DEMONSTRATIONS
 from rollout.datasets.photo_defects import NUM_CANDIDATES, build_photo_defects
 from rollout.datasets.photographs import TEST_NAMES
 from rollout.media import load_image

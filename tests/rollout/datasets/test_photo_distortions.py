@@ -10,8 +10,8 @@ import pytest
 
 from conf.data import PhotoDistortionsConfig, ScaleConfig
 from rollout.datasets.base import Data, Demonstrations
-from rollout.datasets.distorted_photographs import NUM_DEMONSTRATIONS
 from rollout.datasets.distortions import EASY_KINDS, KIND_WORDS, LEVEL_WORDS, distort
+from rollout.datasets.on_demand import NUM_DEMONSTRATIONS
 from rollout.datasets.photo_distortions import build_photo_distortions
 from rollout.datasets.photographs import PHOTOGRAPHS, TEST_NAMES, TRAIN_NAMES
 from rollout.media import load_image

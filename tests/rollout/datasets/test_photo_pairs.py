@@ -7,8 +7,9 @@ import pytest
 
 from conf.data import PhotoPairsConfig
 from rollout.datasets.base import Data
-from rollout.datasets.distorted_photographs import KINDS, NUM_DEMONSTRATIONS
+from rollout.datasets.distorted_photographs import KINDS
 from rollout.datasets.distortions import KIND_WORDS, LEVEL_WORDS
+from rollout.datasets.on_demand import NUM_DEMONSTRATIONS
 from rollout.datasets.pair_questions import conclude
 from rollout.datasets.photo_pairs import MIN_LEVEL, QUESTION, build_photo_pairs
 from rollout.datasets.photographs import TEST_NAMES
