@@ -20,6 +20,8 @@ from rollout.families.folders import check_model_folder
 
 LEARNS_NOTHING = ("warm_up.num_steps=0", "cold_start.num_steps=0", "loop.num_steps=0")
 """For commands that must not be refused over settings of a training they do not do."""
+ASKS_A_SERVER = ("model.max_pixels=1003520", "rollout.max_model_len=1000000")
+"""For commands that start no engine, unless given: a server is shown no thumbnails, and knows its own limits."""
 ABSOLUTE_TERMS = ("opinion", "threshold", "score_line", "probability_difference")
 """Kinds of reward terms that compare a score with the label itself, not with its rank."""
 MODEL_FOLDER = "model"

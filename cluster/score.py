@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cluster.preflight import LEARNS_NOTHING, make_run_folder
+from cluster.preflight import ASKS_A_SERVER, LEARNS_NOTHING, make_run_folder
 from cluster.progress import ProgressDisplay, format_number
 from cluster.scoring_judge import ScoringJudge, check_judge, opened_judge
 from conf.errors import ConfigError
@@ -30,8 +30,6 @@ FOLDER = "score"
 """Results lie in this folder of the run."""
 PHASE = "score"
 DEFAULT_CHOICE = "score=visualquality_r1"
-OF_A_SERVER = ("model.max_pixels=1003520", "rollout.max_model_len=1000000")
-"""Unless given: a server is sent pictures that are no thumbnails, and the length of its context is its own affair."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +60,7 @@ def scoring_config(overrides: Sequence[str]) -> tuple[RunConfig, ScoreConfig]:
     is_chosen = any(override.startswith("score=") for override in overrides)
     chosen = () if is_chosen else (DEFAULT_CHOICE,)
     asks_a_server = "judge=remote" in overrides
-    config = load_run_config([*chosen, *(OF_A_SERVER if asks_a_server else ()), *overrides, *LEARNS_NOTHING])
+    config = load_run_config([*chosen, *(ASKS_A_SERVER if asks_a_server else ()), *overrides, *LEARNS_NOTHING])
     assert config.score is not None, "a choice was made"
     check_judge(config, config.score)
     return config, config.score

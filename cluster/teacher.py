@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cluster.answering import chat_servers, connected_chat
-from cluster.preflight import LEARNS_NOTHING
+from cluster.preflight import ASKS_A_SERVER, LEARNS_NOTHING
 from conf.data import OpinionScoreConfig, PreferencePairsConfig
 from conf.effective import ineffective_chat_settings
 from conf.errors import ConfigError
@@ -30,9 +30,8 @@ from rollout.datasets.traces import (
 )
 from rollout.types import Prompt
 
-FOR_A_TEACHER = ("model.max_pixels=1003520", "evaluation.sampling.max_tokens=1024", "rollout.max_model_len=1000000")
-"""Unless given: what is meant for a tiny model would have a teacher see thumbnails and write a few words. No engine is
-started, so its limit refuses nothing."""
+FOR_A_TEACHER = (*ASKS_A_SERVER, "evaluation.sampling.max_tokens=1024")
+"""Unless given: what is meant for a tiny model would have a teacher write a few words."""
 MAX_ATTEMPTS = 3
 """Attempts of a teacher at one row (arXiv 2505.02835, section 3.3)."""
 

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from rollout.datasets import distortions, photographs
-from rollout.datasets.distorted_photographs import STAGE_CODES, Stage, check_crop_size, on_scale
+from rollout.datasets import distortions
+from rollout.datasets.distorted_photographs import STAGE_CODES, Stage, check_crop_size, draw_content, on_scale
 from rollout.types import Media, Opinion, Scale
 
 Frames = NDArray[np.uint8]
@@ -75,12 +75,7 @@ class ClipRecipe:
         rng = np.random.default_rng((self.data_seed, STAGE_CODES[stage], index))
         name = f"{self.source}/{stage}/{self.data_seed}/{index}"
         side = self.crop_size + TRAVEL_PX
-        if stage == "test":
-            content_id = photographs.TEST_NAMES[index % len(photographs.TEST_NAMES)]
-            content = photographs.test_content(content_id, side=side, rng=rng)
-        else:
-            content_id = name
-            content = photographs.training_content(side=side, rng=rng)
+        content_id, content = draw_content(index, name=name, stage=stage, side=side, rng=rng)
         kind = KINDS[int(rng.integers(len(KINDS)))]
         level = int(rng.integers(distortions.MIN_LEVEL, distortions.MAX_LEVEL + 1))
         mean, std = distortions.simulated_ratings(true_score(kind=kind, level=level), rng=rng)

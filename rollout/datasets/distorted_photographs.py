@@ -67,13 +67,7 @@ class PictureRecipe:
         """The picture at ``index`` of a stage, the same one every time."""
         rng = np.random.default_rng((self.data_seed, STAGE_CODES[stage], index))
         name = f"{self.source}/{stage}/{self.data_seed}/{index}"
-        if stage == "test":
-            content_id = photographs.TEST_NAMES[index % len(photographs.TEST_NAMES)]
-            clean = photographs.test_content(content_id, side=self.crop_size, rng=rng)
-        else:
-            # Crops, flips and blends: a scene no other picture shows, and made of training photographs only.
-            content_id = name
-            clean = photographs.training_content(side=self.crop_size, rng=rng)
+        content_id, clean = draw_content(index, name=name, stage=stage, side=self.crop_size, rng=rng)
         kind = KINDS[int(rng.integers(len(KINDS)))]
         level = int(rng.integers(self.min_level, distortions.MAX_LEVEL + 1))
         mean, std = distortions.opinion_score(kind=kind, level=level, rng=rng)
@@ -103,6 +97,17 @@ def photo_demonstrations(
         return show(recipe.example(index, stage=stage), recipe.generator(index, stage=stage))
 
     return DemonstrationsOnDemand(source=recipe.source, stage=stage, make=make)
+
+
+def draw_content(
+    index: int, *, name: str, stage: Stage, side: int, rng: np.random.Generator
+) -> tuple[str, NDArray[np.uint8]]:
+    """Which scene the picture or clip at ``index`` shows, and the scene ``[side, side, 3]``."""
+    if stage == "test":
+        content_id = photographs.TEST_NAMES[index % len(photographs.TEST_NAMES)]
+        return content_id, photographs.test_content(content_id, side=side, rng=rng)
+    # Crops, flips and blends: a scene no other picture shows, and made of training photographs only.
+    return name, photographs.training_content(side=side, rng=rng)
 
 
 def on_scale(mean: float, std: float, *, scale: Scale) -> Opinion:
