@@ -25,6 +25,7 @@ async def judge_test_split(config: RunConfig, *, data: Data, pool: RolloutPool, 
         num_completions=config.evaluation.num_completions,
         sampling=config.evaluation.sampling,
         seed=config.run.seed,
+        needs_logprobs=False,
     )
     return await report_on(await pool.run(order), config=config, judge=judge)
 

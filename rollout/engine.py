@@ -5,10 +5,11 @@ Everything Arbiter needs of vLLM is here and in ``rollout/weights/vllm_*.py``, s
 
 import asyncio
 import hashlib
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.output_processor import RequestOutputCollector
+from vllm.v1.executor import Executor
+from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
 from conf.schema import SamplingConfig
 from rollout.families.base import EngineInput, EngineTokens, PictureTokens, VideoFrames
@@ -70,6 +73,12 @@ class BatchSampling:
     banned_token_ids: Sequence[int]
     watched_token_ids: Sequence[int] = ()
     repetition_penalty: float = 1.0
+    needs_logprobs: bool = True
+
+    @property
+    def tells_logprobs(self) -> bool:
+        """Whether vLLM is asked for any."""
+        return self.needs_logprobs or bool(self.watched_token_ids)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +87,7 @@ class EngineCompletion:
 
     token_ids: NDArray[np.int32]
     logprobs: NDArray[np.float32]
+    """nan where the batch needs none."""
     watched_logprobs: NDArray[np.float32]
     """``[T, W]``, of the tokens that are watched."""
     finish_reason: FinishReason
@@ -170,8 +180,7 @@ class VllmEngine:
             finally:
                 await self._while_alive(self._engine.resume_generation())
         try:
-            watched = sampling.watched_token_ids
-            collected = (_collect(stream, version, number, on_end, watched) for number, stream in enumerate(streams))
+            collected = (_collect(stream, version, number, on_end, sampling) for number, stream in enumerate(streams))
             return list(await asyncio.gather(*collected))
         finally:
             self._num_batches -= 1
@@ -231,8 +240,7 @@ def _engine_args(options: EngineOptions, processor_options: Mapping[str, int]) -
         max_model_len=rollout.max_model_len,
         max_num_seqs=rollout.max_concurrent_sequences,
         tensor_parallel_size=rollout.tensor_parallel,
-        # A tensor-parallel engine takes its GPUs from the run's placement group.
-        distributed_executor_backend="ray" if rollout.tensor_parallel > 1 else None,
+        distributed_executor_backend=_executor(options),
         gpu_memory_utilization=rollout.gpu_memory_fraction,
         kv_cache_memory_bytes=None if options.on_gpu else int(rollout.kv_cache_gib * 2**30),
         enforce_eager=rollout.enforce_eager or not options.on_gpu,
@@ -252,6 +260,15 @@ def _engine_args(options: EngineOptions, processor_options: Mapping[str, int]) -
     )
 
 
+def _executor(options: EngineOptions) -> Literal["ray"] | type[Executor] | None:
+    """Who runs the model."""
+    if options.rollout.tensor_parallel > 1:  # takes its GPUs from the run's placement group
+        return "ray"
+    # By itself vLLM starts a further process on CPU, to bind OpenMP's threads. Ours are not bound, their number is in
+    # the environment, and a message to another process takes longer than a step of a tiny model.
+    return None if options.on_gpu else UniProcExecutor
+
+
 def _sampling_params(request: EngineRequest, sampling: BatchSampling) -> SamplingParams:
     watched = list(sampling.watched_token_ids)
     return SamplingParams(
@@ -261,7 +278,7 @@ def _sampling_params(request: EngineRequest, sampling: BatchSampling) -> Samplin
         top_p=sampling.config.top_p,
         repetition_penalty=sampling.repetition_penalty,
         max_tokens=sampling.config.max_tokens,
-        logprobs=len(watched),  # beside the sampled token's own
+        logprobs=len(watched) if sampling.tells_logprobs else None,  # beside the sampled token's own
         logprob_token_ids=watched or None,
         logit_bias=dict.fromkeys(sampling.banned_token_ids, BAN),
         output_kind=RequestOutputKind.DELTA,
@@ -322,7 +339,7 @@ def _times(video: VideoFrames) -> dict[str, object]:
 
 
 async def _collect(
-    stream: RequestOutputCollector, policy_version: int, number: int, on_end: OnEnd | None, watched: Sequence[int]
+    stream: RequestOutputCollector, policy_version: int, number: int, on_end: OnEnd | None, sampling: BatchSampling
 ) -> EngineOutput:
     """Put the pieces of each sequence together until the request has ended."""
     pieces: dict[int, list[CompletionOutput]] = {}
@@ -336,7 +353,7 @@ async def _collect(
         for piece in output.outputs:
             pieces.setdefault(piece.index, []).append(piece)
             if piece.finish_reason is not None:
-                completions[piece.index] = _completion(pieces.pop(piece.index), watched=watched)
+                completions[piece.index] = _completion(pieces.pop(piece.index), sampling)
                 if on_end is not None:
                     on_end(number, completions[piece.index])
     return EngineOutput(
@@ -346,22 +363,26 @@ async def _collect(
     )
 
 
-def _completion(pieces: Sequence[CompletionOutput], *, watched: Sequence[int]) -> EngineCompletion:
+def _completion(pieces: Sequence[CompletionOutput], sampling: BatchSampling) -> EngineCompletion:
+    watched = sampling.watched_token_ids
     token_ids: list[int] = []
     logprobs: list[float] = []
     watched_logprobs: list[list[float]] = []
     for piece in pieces:
-        if piece.logprobs is None:
-            raise TypeError("vLLM returned no log-probs although they were asked for")
         if not piece.token_ids:  # an end without a token repeats the log-probs of all before it
             continue
         token_ids += piece.token_ids
+        if not sampling.tells_logprobs:
+            logprobs += [math.nan] * len(piece.token_ids)
+            continue
+        if piece.logprobs is None:
+            raise TypeError("vLLM returned no log-probs although they were asked for")
         logprobs += [at[token].logprob for token, at in zip(piece.token_ids, piece.logprobs, strict=True) if at]
         watched_logprobs += [[at[token].logprob for token in watched] for at in piece.logprobs if at]
     return EngineCompletion(
         token_ids=np.array(token_ids, dtype=np.int32),
         logprobs=np.array(logprobs, dtype=np.float32),
-        watched_logprobs=np.array(watched_logprobs, dtype=np.float32).reshape(len(token_ids), len(watched)),
+        watched_logprobs=np.array(watched_logprobs, dtype=np.float32).reshape(len(watched_logprobs), len(watched)),
         finish_reason=_finish_reason(pieces[-1]),
     )
 

@@ -256,7 +256,8 @@ class Completion:
     token_ids: NDArray[np.int32]
     """Includes the end token when ``finish_reason`` is "stop"; a truncated completion has none."""
     logprobs: NDArray[np.float32]
-    """Log-probability in nats of each token under the distribution the engine sampled from."""
+    """Log-probability in nats of each token under the distribution the engine sampled from; nan where the order needs
+    none, so that nothing can be learnt from it by mistake."""
     finish_reason: FinishReason
     policy_version: int
     watched: WatchedTokens | None = None

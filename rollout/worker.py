@@ -59,6 +59,7 @@ class RolloutWorker:
                 banned_token_ids=self._family.banned_token_ids,
                 watched_token_ids=watched.tolist(),
                 repetition_penalty=order.repetition_penalty,
+                needs_logprobs=order.needs_logprobs,
             ),
             on_end=None if on_end is None else lambda number, one: on_end(asked[number], one),
             runs_alone=order.runs_alone,

@@ -66,6 +66,8 @@ class GenerationOrder:
     """Tokens that occurred before, in the prompt or the answer, become less likely by this factor; training has 1."""
     watched_tokens: tuple[str, ...] = ()
     """Texts of one token each whose log-probs are wanted at every position, sampled or not (``Completion.watched``)."""
+    needs_logprobs: bool = True
+    """Whether log-probs of sampled tokens are wanted; they take an engine more time than a tiny model does."""
     runs_alone: bool = False
     """Whether the batch shares no forward pass with another: it waits for earlier ones of its kind, while its pictures
     are being read, so that nothing in it depends on when it came."""

@@ -121,7 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         side_by_side([partial(_make, key, seed, console) for key, seed in wanted], num_jobs=given.jobs)
     if given.only is None or READ in given.only:
         judged = [seed for seed in seeds if is_finished(_folder(READ, seed))]
-        side_by_side([partial(_read, seed, console) for seed in judged], num_jobs=given.jobs)
+        pictures = crops(CROPS, count=NUM_PICTURES)  # here: a configuration is not composed by two threads at a time
+        side_by_side([partial(_read, seed, pictures, console) for seed in judged], num_jobs=given.jobs)
     tables = Tables(figures={key: [_figures(key, seed) for seed in seeds] for key in [*RUNS, *ANSWERS]})
     draw(tables, given.page.with_suffix(".png"))
     text = page(tables, num_steps=NUM_STEPS, sft_steps=SFT_STEPS, remarks=_remarks(given.page))
@@ -150,9 +151,8 @@ def _make(key: str, seed: int, console: Console) -> None:
         console.print(f"failed {folder.name}: see {folder / FAILED_FILE}", soft_wrap=True)
 
 
-def _read(seed: int, console: Console) -> None:
+def _read(seed: int, pictures: Path, console: Console) -> None:
     """Score the test crops as files in every way to read an answer, and keep the agreement with their labels."""
-    pictures = crops(CROPS, count=NUM_PICTURES)
     labels = labels_of(CROPS)
     for answer, override in ANSWERS.items():
         folder = _folder(answer, seed)

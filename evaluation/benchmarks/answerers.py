@@ -75,7 +75,11 @@ class EngineAnswerer:
             started = time.perf_counter()
             groups = await self._engines.run(
                 GenerationOrder(
-                    prompts=batch, num_completions=self._num_votes, sampling=self._sampling, seed=self._seed
+                    prompts=batch,
+                    num_completions=self._num_votes,
+                    sampling=self._sampling,
+                    seed=self._seed,
+                    needs_logprobs=False,
                 )
             )
             seconds = time.perf_counter() - started

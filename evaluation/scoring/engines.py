@@ -80,6 +80,7 @@ class EngineScorer:
             seed=self._seed,
             repetition_penalty=self._config.repetition_penalty,
             watched_tokens=() if self._config.answer == "numeric" else DIGITS,
+            needs_logprobs=False,
             runs_alone=True,
             skips_unusable=True,
         )

@@ -74,8 +74,12 @@ def family_of(job: subprocess.Popen[str]) -> list[psutil.Process]:
     return list(psutil.Process(job.pid).children(recursive=True))
 
 
+def without_agents(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """All but Ray's agents, which after a kill -9 try for a minute or two to tell a head that is gone too."""
+    return [one for one in processes if "Agent" not in one.name()]
+
+
 def assert_all_end(processes: Sequence[psutil.Process]) -> None:
-    # Ray's agents try to tell a head that is gone too for about a minute before they end.
     _, alive = psutil.wait_procs(processes, timeout=150)
     left = [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
     assert not left, [one.cmdline() for one in left]

@@ -21,6 +21,7 @@ from tests.cluster.jobs import (
     rows_of,
     start_job,
     wait_for_step,
+    without_agents,
 )
 
 
@@ -45,7 +46,7 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     finish(job, folder)
     job = start_job(folder)
     wait_for_step(job, folder, FIRST_RL_STEP + 3)  # one step after a checkpoint
-    processes = [one for one in family_of(job) if "Agent" not in one.name()]  # Ray's agents take a minute to notice
+    processes = without_agents(family_of(job))
     job.send_signal(signal.SIGKILL)
     job.wait(timeout=30)
     assert_all_end(processes)

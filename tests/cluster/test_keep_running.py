@@ -27,6 +27,7 @@ from tests.cluster.jobs import (
     rows_of,
     start_job,
     wait_for_step,
+    without_agents,
 )
 from tests.refusals import refusal
 
@@ -123,7 +124,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert beat is not None
     run = psutil.Process(beat.pid)
     assert run.ppid() == job.pid
-    processes = run.children(recursive=True)
+    processes = without_agents(run.children(recursive=True))
     run.send_signal(signal.SIGKILL)
     assert_all_end([run, *processes])
     assert job.poll() is None

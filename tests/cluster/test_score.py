@@ -17,7 +17,7 @@ from cluster.main import main
 from conf.load import load_run_config
 from rollout.datasets import build_data
 from tests.cluster.chat_servers import ChatServer, chat_server
-from tests.cluster.jobs import ROOT, assert_all_end, family_of
+from tests.cluster.jobs import ROOT, assert_all_end, family_of, without_agents
 from tests.refusals import refusal
 from tests.rollout.teaching import make_taught_model, photographs
 
@@ -135,7 +135,7 @@ def test_killed_half_way_and_started_again_it_loses_and_repeats_nothing(
     words = command(judge, photos, folder)
     job = start(words, log)
     wait_for_rows(job, folder, count=2 * WINDOW, log=log)
-    processes = family_of(job)
+    processes = without_agents(family_of(job))
     job.kill()
     job.wait(timeout=60)
     assert_all_end(processes)

@@ -1,6 +1,6 @@
-"""Two stages, whole: questions about defects first, then scores from the first stage's model; and both in one run.
+"""Two stages, whole: questions about defects first, then every task in one run from the first stage's model.
 
-Three small runs serve all tests: stage 1, stage 2 from its model by ``model=trained``, and a mixed run from it.
+Two small runs serve all tests: stage 1, and a mixed run from its model by ``model=trained``.
 """
 
 import json
@@ -32,7 +32,6 @@ STAGE_1 = (
     "evaluation.num_prompts=20",
 )
 GOES_ON = ("model=trained", "warm_up.num_steps=0", "cold_start.num_steps=0", "cluster=laptop", "rollout=tiny")
-STAGE_2 = (*GOES_ON, *SMALL, "data=photo_distortions", "rewards=rl2r_absolute", "evaluation.num_prompts=8")
 MIXED = (
     *GOES_ON, *SMALL, "data=mixed", "rewards=mixed", "rollout.prompts_per_step=8", "evaluation.num_prompts=16",
     "rollout.sampling.max_tokens=64", "evaluation.sampling.max_tokens=64",
@@ -47,11 +46,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stage_1(folder: Path) -> Path:
     return _finished(folder / "stage_1", STAGE_1)
-
-
-@pytest.fixture(scope="module")
-def stage_2(stage_1: Path, folder: Path) -> Path:
-    return _finished(folder / "stage_2", (*STAGE_2, f"model.path={stage_1 / 'model'}"))
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +94,9 @@ def test_the_first_stage_leaves_a_model_and_a_curve(stage_1: Path) -> None:
     assert "type and severity" in output_of(stage_1)
 
 
-def test_the_second_stage_goes_on_from_the_first_ones_model(stage_1: Path, stage_2: Path) -> None:
-    assert f"path: {stage_1 / 'model'}" in (stage_2 / "config.yaml").read_text()
-    summary = _summary(stage_2)
-    assert {"srcc", "format_rate"} <= summary.keys()
-    assert len(_rl_rows(stage_2)) == 2
+def test_a_second_stage_goes_on_from_the_first_ones_model(stage_1: Path, mixed: Path) -> None:
+    assert f"path: {stage_1 / 'model'}" in (mixed / "config.yaml").read_text()
+    assert len(_rl_rows(mixed)) == 2
 
 
 def test_a_mixed_run_scores_every_task_with_its_own_terms(mixed: Path) -> None:

@@ -106,6 +106,16 @@ def test_greedy_answers_are_those_of_transformers(bench: Bench, tmp_path: Path) 
     assert [group.completions[0].text for group in run(bench, order_of(prompts))] == texts
 
 
+def test_answers_are_the_same_where_log_probs_are_not_needed(bench: Bench) -> None:
+    order = order_of(questions(3), sampling=WARM)
+    for group, silent in zip(run(bench, order), run(bench, replace(order, needs_logprobs=False)), strict=True):
+        one, other = group.completions[0], silent.completions[0]
+        assert one.token_ids.tolist() == other.token_ids.tolist()
+        assert np.isfinite(one.logprobs).all()
+        assert np.isnan(other.logprobs).all()
+        assert other.logprobs.shape == other.token_ids.shape
+
+
 def test_a_repetition_penalty_is_taken_from_all_tokens_before(bench: Bench) -> None:
     penalty = 1.3
     for group in run(bench, replace(order_of(questions(3)), repetition_penalty=penalty)):
