@@ -46,6 +46,7 @@ _NOT_PART_OF_THE_RESULT = (
     "parity",
     "evaluation",
     "benchmark",
+    "critiques",
     "rank",
     "score",
     "journal",

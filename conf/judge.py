@@ -68,14 +68,23 @@ class RemoteJudgeConfig(JudgeClientConfig):
     @classmethod
     def _usable_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for url in urls:
-            parts = urlsplit(url)
-            if "@" in parts.netloc:
-                raise ValueError("a base URL must hold no password; name the variable that does in api_key_variable")
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError(f"{url!r} is no base URL; expected one such as http://judge:8000/v1")
+            check_base_url(url)
         if len(set(urls)) < len(urls):
             raise ValueError(f"a server is named twice in {list(urls)}; one request at a time would count double")
         return urls
+
+
+def check_base_url(url: str) -> None:
+    """Refuse what is no address of a server.
+
+    Raises:
+        ValueError: It is none, or holds a password.
+    """
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise ValueError("a base URL must hold no password; name the variable that does in api_key_variable")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is no base URL; expected one such as http://judge:8000/v1")
 
 
 JudgeConfig = Annotated[RuleServerJudgeConfig | RemoteJudgeConfig, Field(discriminator="kind")]

@@ -6,13 +6,13 @@ field is what ``arbiter explain KEY`` prints.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from conf.algorithms import AlgorithmConfig
 from conf.base import Section
 from conf.benchmark import BenchmarkConfig, RankConfig
 from conf.data import DataConfig
-from conf.judge import JudgeConfig
+from conf.judge import JudgeConfig, check_base_url
 from conf.machine import ClusterConfig, ModelConfig, ModelPart, WeightsConfig
 from conf.reward_terms import RewardsConfig
 from conf.rules import disagreements
@@ -189,7 +189,21 @@ class CritiquesConfig(Section):
     num_per_level: int | None = Field(ge=1)
     """Critiques of bad, fair and good pictures each; null: one for every picture."""
     max_total_tokens: int | None = Field(ge=1)
-    """Once the teacher has read and written this many tokens, no picture is begun; null: no bound."""
+    """Once teacher and checker have read and written this many tokens, no picture is begun; a reply without the
+    server's count ends the command. null: no bound."""
+    checker: str | None
+    """Who checks what the teacher wrote, its level and its facts: a model of the teacher's servers by name, or a server
+    of its own, sent no key, as http://HOST:8000/v1 or, where it lists several models, http://HOST:8000/v1#MODEL. null:
+    the teacher itself, and the level alone."""
+
+    @field_validator("checker")
+    @classmethod
+    def _usable_checker(cls, checker: str | None) -> str | None:
+        if checker is not None and "://" in checker:
+            check_base_url(checker)
+        elif checker is not None and not checker.strip():
+            raise ValueError("checker is empty; name a model or a server, or null for the teacher itself")
+        return checker
 
 
 class JournalConfig(Section):

@@ -20,9 +20,10 @@ class ChatOutcome:
     text: str | None
     finish_reason: Literal["stop", "length"] | None
     """None without a text."""
-    num_prompt_tokens: int
+    num_prompt_tokens: int | None
     num_tokens: int | None
-    """Length of the text as the server counts it."""
+    """Lengths of question and text as the server counts them; None where it does not. Of a failure, what was counted
+    all the same."""
     failure: str | None
     """The failure of the last attempt; None with a text."""
     tokens: tuple[SampledToken, ...] = ()
@@ -80,13 +81,17 @@ class ChatClient:
         )
         if isinstance(result, Failure):
             return ChatOutcome(
-                text=None, finish_reason=None, num_prompt_tokens=0, num_tokens=None, failure=result.detail
+                text=None,
+                finish_reason=None,
+                num_prompt_tokens=result.prompt_tokens or None,
+                num_tokens=result.completion_tokens or None,
+                failure=result.detail,
             )
         return ChatOutcome(
             text=result.text,
             finish_reason="length" if result.is_cut else "stop",
-            num_prompt_tokens=result.prompt_tokens,
-            num_tokens=result.completion_tokens,
+            num_prompt_tokens=result.prompt_tokens if result.has_usage else None,
+            num_tokens=result.completion_tokens if result.has_usage else None,
             failure=None,
             tokens=result.tokens,
         )

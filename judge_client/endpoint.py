@@ -8,7 +8,7 @@ import asyncio
 import ipaddress
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -22,7 +22,7 @@ from conf.judge import JudgeClientConfig
 from judge_client.breaker import Breaker
 from judge_client.limits import retry_after_s
 from judge_client.prompt import Prompt
-from judge_client.schemas import ChatReply, ModelList, SampledToken
+from judge_client.schemas import ChatReply, ModelList, SampledToken, Usage
 from judge_client.types import Cause
 
 T = TypeVar("T")
@@ -71,6 +71,8 @@ class Reply:
     endpoint: str
     is_cut: bool = False
     """Whether the token limit ended it."""
+    has_usage: bool = True
+    """Whether the server counted the tokens; where it did not, both counts are 0."""
     tokens: tuple[SampledToken, ...] = ()
     """Empty unless alternatives were wanted."""
 
@@ -84,6 +86,9 @@ class Failure:
     """Names the server; never holds the key."""
     status: int | None = None
     retry_after_s: float | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    """What the server counted all the same, where the model declined."""
 
     @property
     def may_pass(self) -> bool:
@@ -163,15 +168,17 @@ class Endpoint:
             reply = ChatReply.model_validate_json(response.content)
         except ValidationError:
             return self._failure("unreadable", f"no chat completion: {response.text}")
-        choice, usage = reply.choices[0], reply.usage
+        choice, usage = reply.choices[0], reply.usage or Usage()
         if choice.message.refusal or choice.finish_reason == "content_filter":
-            return self._failure("refused", f"declined: {choice.message.refusal or 'content filter'}")
+            declined = self._failure("refused", f"declined: {choice.message.refusal or 'content filter'}")
+            return replace(declined, prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
         return Reply(
             text=choice.message.content or "",
-            prompt_tokens=usage.prompt_tokens if usage else 0,
-            completion_tokens=usage.completion_tokens if usage else 0,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
             endpoint=self.url,
             is_cut=choice.finish_reason == "length",
+            has_usage=usage.prompt_tokens > 0,
             tokens=tuple(choice.logprobs.content or ()) if choice.logprobs else (),
         )
 

@@ -126,7 +126,7 @@ class ChatAnswerer:
             text=reply.text,
             finish_reason=reply.finish_reason if has_text else None,
             error=None if has_text else reply.failure or "no text and no reason",
-            num_tokens=reply.num_tokens,
+            num_tokens=reply.num_tokens if has_text else None,
             seconds=time.perf_counter() - started,
         )
 

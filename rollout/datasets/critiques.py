@@ -1,11 +1,12 @@
 """Reasoning about opinion scores, written by a teacher who sees picture and score: demonstrations for the cold start.
 
-    prompts by level --collect_critiques(teacher)--> FILE (kept, rows of cold_start.file) and FILE.rejected.jsonl
+    prompts by level --collect_critiques(teacher, checks)--> FILE (kept, rows of cold_start.file), FILE.rejected.jsonl
 
 The teacher writes a critique that must lead to the score without naming it; the score is put behind it afterwards
-(AesCoT, arXiv of Aes-R1, section 3.1). A critique is kept when it has a plain form, gives nothing away, and when the
-teacher, shown the critique alone, reads the same level out of it. Levels are balanced. Both files are appended to as
-soon as a row is decided, and decided rows are not asked again.
+(AesCoT, arXiv of Aes-R1, section 3.1). A critique is kept when it has a plain form, gives nothing away, and when a
+checker, shown the critique alone, reads the same level out of it and, where facts are checked, finds what it states in
+the picture. Levels are balanced. Both files are appended to as soon as a row is decided, and decided rows are not asked
+again; what was spent on a row that stayed undecided is written down too.
 """
 
 import asyncio
@@ -21,12 +22,15 @@ from typing import Literal, TextIO, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from conf.errors import ConfigError
 from rollout.datasets.base import Dataset
+from rollout.datasets.critique_prompts import critique_prompt, facts_prompt, level_prompt, picture_of
+from rollout.datasets.leaks import gives_score_away
 from rollout.datasets.pair_files import RawRow, read_jsonl
 from rollout.datasets.problems import DatasetProblems, Problem, RowError, row_error
 from rollout.datasets.questions import answer
-from rollout.datasets.traces import MAX_FAILURES_IN_A_ROW, Teacher, TeacherFailed
-from rollout.types import Media, Message, Opinion, Prompt, Unlabelled
+from rollout.datasets.traces import MAX_FAILURES_IN_A_ROW, Teacher, TeacherFailed, TeacherReply
+from rollout.types import Media, Opinion, Prompt
 
 logger = logging.getLogger(__name__)
 
@@ -37,18 +41,12 @@ FAIR_FROM, GOOD_FROM = 0.4, 0.7
 LOG_EVERY = 100
 """Decided rows between two lines of progress."""
 
-Rejection = Literal["form", "leak", "mismatch"]
+Rejection = Literal["form", "leak", "mismatch", "fact"]
 """Why a critique was not kept: empty, cut or with tags; it gives the score away or says it was told; it reads as
-another level than its score."""
+another level than its score; it states what the checker does not find in the picture."""
 
-_TELLTALE = re.compile(
-    r"hidden|secret|private(?:ly)? (?:score|rating|information)|"
-    r"\b(?:given|provided|assigned|stated|known|told|target)\b[^.]{0,20}\b(?:score|rating)|"
-    r"\b(?:score|rating)s?\b[^.]{0,20}\b(?:given|provided|assigned|told)\b|as instructed|instructions",
-    re.IGNORECASE,
-)
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 _TAG = re.compile(r"</?(?:think|answer)>")
+_RIGHT = re.compile(r"\W*right\W*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +62,14 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Checks:
+    """Who looks over a critique, and at what beside its level."""
+
+    checker: Teacher
+    asks_facts: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CritiqueSummary:
     """Both files in numbers."""
 
@@ -71,31 +77,37 @@ class CritiqueSummary:
     num_rejected_rows: int
     """Pictures of which no critique was good enough."""
     rejected: Mapping[Rejection, int]
-    """Critiques that were not kept, by reason, those of rows that succeeded later included."""
+    """Critiques that were not kept, by reason, those of rows that succeeded later, or are undecided, included."""
     num_unanswered: int
-    """Rows the teacher failed to answer just now; they are asked the next time."""
+    """Rows that stayed undecided just now, because a request failed; they are asked the next time."""
     num_tokens: int
+    num_unmetered: int
+    """Replies of which the server did not say how many tokens they took; they are not in ``num_tokens``."""
     is_out_of_budget: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Decided:
-    """What became of one row."""
+class _Outcome:
+    """What became of one row in one session, and what it took."""
 
     row_id: str
     level: Level
     critique: str | None
+    is_decided: bool
     rejected: tuple[Rejection, ...]
     num_tokens: int
+    num_unmetered: int
 
 
-class _DecidedRow(BaseModel):
+class _OutcomeRow(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     id: str = Field(min_length=1)
     level: Level
     rejected: list[Rejection]
     tokens: int = Field(ge=0)
+    unmetered: int = Field(default=0, ge=0)
+    unanswered: bool = False
 
 
 def level_of(opinion: Opinion) -> Level:
@@ -107,16 +119,10 @@ def level_of(opinion: Opinion) -> Level:
 
 
 def find_fault(critique: str, *, opinion: Opinion, is_cut: bool) -> Rejection | None:
-    """What speaks against a critique, its level aside.
-
-    A number gives the score away when it is the score, rounded to none, one or two decimals or as a share in per cent.
-    """
+    """What speaks against a critique at first sight."""
     if not critique.strip() or is_cut or _TAG.search(critique):
         return "form"
-    share = (opinion.score - opinion.scale.minimum) / (opinion.scale.maximum - opinion.scale.minimum)
-    telling = {round(opinion.score, digits) for digits in (0, 1, 2)} | {round(100 * share)}
-    named = {float(number.replace(",", ".")) for number in _NUMBER.findall(critique)}
-    return "leak" if named & telling or _TELLTALE.search(critique) else None
+    return "leak" if gives_score_away(critique, opinion=opinion) else None
 
 
 def read_level(text: str) -> Level | None:
@@ -127,32 +133,66 @@ def read_level(text: str) -> Level | None:
 
 
 async def collect_critiques(
-    dataset: Dataset, *, teacher: Teacher, path: Path, wording: str, limits: Limits, max_concurrent: int
+    dataset: Dataset,
+    *,
+    teacher: Teacher,
+    checks: Checks,
+    path: Path,
+    wording: str,
+    limits: Limits,
+    max_concurrent: int,
 ) -> CritiqueSummary:
     """Ask until every level has enough, the budget is spent or the pictures are used up, and append to both files.
 
     Raises:
         DatasetProblems: The files hold lines that are none of ours.
+        ConfigError: There is a budget, and a server does not say how many tokens a reply took.
         TeacherFailed: ``MAX_FAILURES_IN_A_ROW`` rows came back without a reply; what was written stays.
     """
     refused = path.with_suffix(".rejected.jsonl")
-    decided = [*_written(path, kept=True), *_written(refused, kept=False)]
+    before = [*_written(path, kept=True), *_written(refused, kept=False)]
     with path.open("a", encoding="utf-8") as kept_lines, refused.open("a", encoding="utf-8") as refused_lines:
-        collecting = _Collecting(teacher, decided=decided, wording=wording, limits=limits)
+        collecting = _Collecting(teacher, checks=checks, before=before, wording=wording, limits=limits)
         collecting.write_to(kept=kept_lines, refused=refused_lines)
         await collecting.run(dataset, max_concurrent=max_concurrent)
     return collecting.summary()
 
 
+class _Row:
+    """A row under way."""
+
+    def __init__(self, prompt: Prompt, *, level: Level) -> None:
+        self.prompt, self.level = prompt, level
+        self.critique: str | None = None
+        self.is_decided = False
+        self.rejected: list[Rejection] = []
+        self.num_tokens = self.num_unmetered = 0
+
+    def outcome(self) -> _Outcome:
+        """As it stands."""
+        return _Outcome(
+            row_id=self.prompt.prompt_id,
+            level=self.level,
+            critique=self.critique,
+            is_decided=self.is_decided,
+            rejected=tuple(self.rejected),
+            num_tokens=self.num_tokens,
+            num_unmetered=self.num_unmetered,
+        )
+
+
 class _Collecting:
     """One session: workers that share the pictures of each level, two files, and the counts."""
 
-    def __init__(self, teacher: Teacher, *, decided: Sequence[_Decided], wording: str, limits: Limits) -> None:
-        self._teacher, self._wording, self._limits = teacher, wording, limits
-        self._decided = list(decided)
-        self._kept = Counter(one.level for one in decided if one.critique is not None)
+    def __init__(
+        self, teacher: Teacher, *, checks: Checks, before: Sequence[_Outcome], wording: str, limits: Limits
+    ) -> None:
+        self._teacher, self._checks, self._wording, self._limits = teacher, checks, wording, limits
+        self._outcomes = list(before)
+        self._kept = Counter(one.level for one in before if one.critique is not None)
         self._in_flight: Counter[Level] = Counter()
-        self._num_tokens = sum(one.num_tokens for one in decided)
+        self._num_tokens = sum(one.num_tokens for one in before)
+        self._num_unmetered = sum(one.num_unmetered for one in before)
         self._num_failures_in_a_row = 0
         self._num_unanswered = 0
         self._is_out_of_budget = False
@@ -162,35 +202,39 @@ class _Collecting:
         self._files = {True: kept, False: refused}
 
     async def run(self, dataset: Dataset, *, max_concurrent: int) -> None:
-        waiting = _by_level(dataset, done={one.row_id for one in self._decided})
+        waiting = _by_level(dataset, done={one.row_id for one in self._outcomes if one.is_decided})
         workers = [asyncio.ensure_future(self._work(waiting)) for _ in range(max_concurrent)]
         try:
             await asyncio.gather(*workers)
         finally:
             for worker in workers:
                 worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)  # they write down what they spent
 
     def summary(self) -> CritiqueSummary:
         """Counts over both files."""
         return CritiqueSummary(
             kept={level: self._kept[level] for level in LEVELS},
-            num_rejected_rows=sum(one.critique is None for one in self._decided),
-            rejected=Counter(reason for one in self._decided for reason in one.rejected),
+            num_rejected_rows=sum(one.is_decided and one.critique is None for one in self._outcomes),
+            rejected=Counter(reason for one in self._outcomes for reason in one.rejected),
             num_unanswered=self._num_unanswered,
             num_tokens=self._num_tokens,
+            num_unmetered=self._num_unmetered,
             is_out_of_budget=self._is_out_of_budget,
         )
 
     async def _work(self, waiting: Mapping[Level, deque[Prompt]]) -> None:
         while (level := self._next_level(waiting)) is not None:
-            prompt = waiting[level].popleft()
+            row = _Row(waiting[level].popleft(), level=level)
             self._in_flight[level] += 1
             try:
-                self._keep(prompt, await self._ask(prompt, level=level))
+                await self._ask(row)
             except TeacherFailed as error:
-                self._count_failure(prompt, error)
+                self._spend(row, num_tokens=error.num_tokens)
+                self._count_failure(row, error)
             finally:
                 self._in_flight[level] -= 1
+                self._keep(row)
 
     def _next_level(self, waiting: Mapping[Level, deque[Prompt]]) -> Level | None:
         """The level furthest behind that wants another picture and has one."""
@@ -203,45 +247,70 @@ class _Collecting:
         wanting = [level for level, number in coming.items() if enough is None or number < enough]
         return min(wanting, key=lambda one: coming[one], default=None)
 
-    async def _ask(self, prompt: Prompt, *, level: Level) -> _Decided:
-        rejected: list[Rejection] = []
-        num_tokens = 0
-        critique: str | None = None
-        while critique is None and len(rejected) < self._limits.max_attempts:
-            reply = await self._teacher.attempt(_teacher_prompt(prompt), attempt=len(rejected) + 1)
-            num_tokens += reply.num_prompt_tokens + reply.num_completion_tokens
-            fault = find_fault(reply.text, opinion=prompt.opinion, is_cut=reply.is_cut)
+    async def _ask(self, row: _Row) -> None:
+        while row.critique is None and len(row.rejected) < self._limits.max_attempts:
+            attempt = len(row.rejected) + 1
+            reply = await self._attempt(self._teacher, row, critique_prompt(row.prompt), attempt=attempt)
+            fault = find_fault(reply.text, opinion=row.prompt.opinion, is_cut=reply.is_cut)
+            fault = fault or await self._check(row, reply.text)
             if fault is None:
-                checked = await self._teacher.attempt(_check_prompt(prompt, reply.text), attempt=1)
-                num_tokens += checked.num_prompt_tokens + checked.num_completion_tokens
-                fault = None if read_level(checked.text) == level else "mismatch"
-            if fault is None:
-                critique = reply.text.strip()
+                row.critique = reply.text.strip()
             else:
-                rejected.append(fault)
-        return _Decided(
-            row_id=prompt.prompt_id,
-            level=level,
-            critique=critique,
-            rejected=tuple(rejected),
-            num_tokens=num_tokens,
-        )
+                row.rejected.append(fault)
+        row.is_decided = True
 
-    def _keep(self, prompt: Prompt, decided: _Decided) -> None:
-        self._num_failures_in_a_row = 0
-        self._decided.append(decided)
-        self._num_tokens += decided.num_tokens
-        self._kept[decided.level] += decided.critique is not None
-        file = self._files[decided.critique is not None]
-        file.write(json.dumps(_line(prompt, decided, wording=self._wording), ensure_ascii=False) + "\n")
+    async def _check(self, row: _Row, critique: str) -> Rejection | None:
+        """What the checker finds wrong with a critique."""
+        checker = self._checks.checker
+        verdict = await self._attempt(checker, row, level_prompt(row.prompt, critique), attempt=1)
+        if read_level(verdict.text) != row.level:
+            return "mismatch"
+        if not self._checks.asks_facts:
+            return None
+        verdict = await self._attempt(checker, row, facts_prompt(row.prompt, critique), attempt=1)
+        return None if _RIGHT.fullmatch(verdict.text) else "fact"
+
+    async def _attempt(self, model: Teacher, row: _Row, prompt: Prompt, *, attempt: int) -> TeacherReply:
+        reply = await model.attempt(prompt, attempt=attempt)
+        self._spend(row, num_tokens=reply.num_prompt_tokens + reply.num_completion_tokens)
+        if not reply.is_metered:
+            row.num_unmetered += 1
+            self._num_unmetered += 1
+            self._refuse_a_budget()
+        return reply
+
+    def _spend(self, row: _Row, *, num_tokens: int) -> None:
+        row.num_tokens += num_tokens
+        self._num_tokens += num_tokens
+
+    def _refuse_a_budget(self) -> None:
+        if self._limits.max_total_tokens is not None:
+            problem = (
+                f"critiques.max_total_tokens={self._limits.max_total_tokens} cannot be kept to: a reply came without "
+                "the server's count of its tokens (usage); have the server count them, or set "
+                "critiques.max_total_tokens=null"
+            )
+            raise ConfigError([problem])
+
+    def _keep(self, row: _Row) -> None:
+        """Write a row down that is decided, or on which something was spent."""
+        outcome = row.outcome()
+        if not (outcome.is_decided or outcome.num_tokens or outcome.num_unmetered):
+            return
+        if outcome.is_decided:
+            self._num_failures_in_a_row = 0
+        self._outcomes.append(outcome)
+        self._kept[outcome.level] += outcome.critique is not None
+        file = self._files[outcome.critique is not None]
+        file.write(json.dumps(_line(row.prompt, outcome, wording=self._wording), ensure_ascii=False) + "\n")
         file.flush()
-        if len(self._decided) % LOG_EVERY == 0:
+        if len(self._outcomes) % LOG_EVERY == 0:
             logger.info("critiques %s", self.summary())
 
-    def _count_failure(self, prompt: Prompt, error: TeacherFailed) -> None:
+    def _count_failure(self, row: _Row, error: TeacherFailed) -> None:
         self._num_unanswered += 1
         self._num_failures_in_a_row += 1
-        logger.warning("no reply id=%s error=%s", prompt.prompt_id, error)
+        logger.warning("no reply id=%s error=%s", row.prompt.prompt_id, error)
         if self._num_failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
             raise TeacherFailed(f"{MAX_FAILURES_IN_A_ROW} rows in a row without a reply, the last: {error}") from error
 
@@ -253,58 +322,19 @@ def _by_level(dataset: Dataset, *, done: set[str]) -> dict[Level, deque[Prompt]]
     return {level: deque(one for one in prompts if level_of(one.opinion) == level) for level in LEVELS}
 
 
-def _picture(prompt: Prompt) -> Media:
-    (picture,) = prompt.media()
-    return picture
-
-
-def _teacher_prompt(prompt: Prompt) -> Prompt:
-    scale, score = prompt.opinion.scale, prompt.opinion.score
-    text = (
-        f"People rated this on a scale from {scale.minimum:g} (worst) to {scale.maximum:g} (best); their mean is "
-        f"{score:.2f}. The question they answered: {_question(prompt)}\nWrite the reasoning of a careful judge who "
-        "arrives at this rating by looking alone: what is there, what is good and bad about it, how much each matters. "
-        "End with a verdict in words that fits the rating. Name no number, and do not say or hint that you knew the "
-        "rating. Plain sentences, no lists and no tags."
-    )
-    return _unlabelled(prompt, content=(_picture(prompt), text))
-
-
-def _check_prompt(prompt: Prompt, critique: str) -> Prompt:
-    text = (
-        "Below is a critique of something you cannot see. Which verdict does it lead to: bad, fair or good? Reply with "
-        f"that one word.\n\n{critique}"
-    )
-    return _unlabelled(prompt, content=(text,))
-
-
-def _unlabelled(prompt: Prompt, *, content: tuple[str | Media, ...]) -> Prompt:
-    return Prompt(
-        prompt_id=prompt.prompt_id,
-        messages=(Message(role="user", content=content),),
-        reference=Unlabelled(),
-        source=prompt.source,
-        content_id=prompt.content_id,
-        wants_thinking=False,
-    )
-
-
-def _question(prompt: Prompt) -> str:
-    """The text of the question the policy is asked, media left out."""
-    return "".join(part for message in prompt.messages for part in message.content if isinstance(part, str)).strip()
-
-
-def _line(prompt: Prompt, decided: _Decided, *, wording: str) -> dict[str, object]:
+def _line(prompt: Prompt, outcome: _Outcome, *, wording: str) -> dict[str, object]:
     row: dict[str, object] = {
-        "id": decided.row_id,
-        "level": decided.level,
-        "rejected": list(decided.rejected),
-        "tokens": decided.num_tokens,
+        "id": outcome.row_id,
+        "level": outcome.level,
+        "rejected": list(outcome.rejected),
+        "tokens": outcome.num_tokens,
+        **({"unmetered": outcome.num_unmetered} if outcome.num_unmetered else {}),
+        **({} if outcome.is_decided else {"unanswered": True}),
     }
-    if decided.critique is None:
+    if outcome.critique is None:
         return row
-    shown = _picture(prompt)
-    response = answer(wording, thought=decided.critique, score=prompt.opinion.score)
+    shown = picture_of(prompt)
+    response = answer(wording, thought=outcome.critique, score=prompt.opinion.score)
     question = "".join(
         f"<{part.kind}>" if isinstance(part, Media) else part for message in prompt.messages for part in message.content
     )
@@ -317,8 +347,8 @@ def _file(shown: Media) -> str:
     return str(path.resolve())
 
 
-def _written(path: Path, *, kept: bool) -> Iterator[_Decided]:
-    """What earlier sessions decided; a last line that one of them could not finish is dropped."""
+def _written(path: Path, *, kept: bool) -> Iterator[_Outcome]:
+    """What earlier sessions wrote; a last line that one of them could not finish is dropped."""
     if not path.exists():
         return
     content = path.read_bytes()
@@ -329,21 +359,23 @@ def _written(path: Path, *, kept: bool) -> Iterator[_Decided]:
     problems = [one for one in parsed if isinstance(one, Problem)]
     if problems:
         raise DatasetProblems(problems)
-    yield from (one for one in parsed if isinstance(one, _Decided))
+    yield from (one for one in parsed if isinstance(one, _Outcome))
 
 
-def _parse(raw: RawRow, *, kept: bool) -> _Decided | Problem:
+def _parse(raw: RawRow, *, kept: bool) -> _Outcome | Problem:
     if isinstance(raw.content, Problem):
         return raw.content
     try:
-        row = _DecidedRow.model_validate(raw.content)
+        row = _OutcomeRow.model_validate(raw.content)
     except ValidationError as error:
         problem: RowError = row_error(error)
         return Problem(kind=problem.kind, where=raw.where, what=problem.what)
-    return _Decided(
+    return _Outcome(
         row_id=row.id,
         level=row.level,
         critique="" if kept else None,
+        is_decided=not row.unanswered,
         rejected=tuple(row.rejected),
         num_tokens=row.tokens,
+        num_unmetered=row.unmetered,
     )

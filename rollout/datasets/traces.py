@@ -48,10 +48,17 @@ class TeacherReply:
     num_completion_tokens: int
     is_cut: bool = False
     """Whether the limit on tokens ended it."""
+    is_metered: bool = True
+    """Whether the server said how many tokens; where it did not, both counts are 0."""
 
 
 class TeacherFailed(Exception):
     """No reply came; the row is left for another time."""
+
+    def __init__(self, what: str | None, *, num_tokens: int = 0) -> None:
+        """``num_tokens`` were asked and answered all the same, as by a model that declines."""
+        super().__init__(what)
+        self.num_tokens = num_tokens
 
 
 class Teacher(Protocol):
@@ -82,6 +89,8 @@ class Trace:
     num_prompt_tokens: int = 0
     num_completion_tokens: int = 0
     """Over all attempts."""
+    num_unmetered: int = 0
+    """Replies of which the server did not say how many tokens they took."""
 
     @property
     def is_hard(self) -> bool:
@@ -102,6 +111,8 @@ class TraceSummary:
     """Replies that were not kept, by reason."""
     num_prompt_tokens: int
     num_completion_tokens: int
+    num_unmetered: int = 0
+    """Replies of which the server did not say how many tokens they took; they are in neither count."""
 
 
 class _TraceRow(BaseModel):
@@ -115,6 +126,7 @@ class _TraceRow(BaseModel):
     rejected: list[Rejection] = []
     prompt_tokens: int = Field(default=0, ge=0)
     completion_tokens: int = Field(default=0, ge=0)
+    unmetered: int = Field(default=0, ge=0)
 
 
 def attempt_temperature(attempt: int) -> float:
@@ -180,6 +192,7 @@ def summarise(traces: Iterable[Trace], *, num_unanswered: int) -> TraceSummary:
         rejected=Counter(reason for trace in kept for reason in trace.rejected),
         num_prompt_tokens=sum(trace.num_prompt_tokens for trace in kept),
         num_completion_tokens=sum(trace.num_completion_tokens for trace in kept),
+        num_unmetered=sum(trace.num_unmetered for trace in kept),
     )
 
 
@@ -227,6 +240,7 @@ class _Collecting:
             rejected=tuple(rejected),
             num_prompt_tokens=sum(reply.num_prompt_tokens for reply in replies),
             num_completion_tokens=sum(reply.num_completion_tokens for reply in replies),
+            num_unmetered=sum(not reply.is_metered for reply in replies),
         )
 
     def _keep(self, trace: Trace) -> None:
@@ -291,6 +305,7 @@ def _read(content: object) -> Trace:
         rejected=tuple(row.rejected),
         num_prompt_tokens=row.prompt_tokens,
         num_completion_tokens=row.completion_tokens,
+        num_unmetered=row.unmetered,
     )
 
 
@@ -304,4 +319,5 @@ def _line(trace: Trace) -> dict[str, object]:
         "rejected": list(trace.rejected),
         "prompt_tokens": trace.num_prompt_tokens,
         "completion_tokens": trace.num_completion_tokens,
+        **({"unmetered": trace.num_unmetered} if trace.num_unmetered else {}),
     }

@@ -26,6 +26,7 @@ class ChatServer(ThreadingHTTPServer):
         self.reply = reply
         self.asked: list[str] = []
         self.digits: Mapping[str, float] = {}
+        self.counts_tokens = True
 
     @property
     def url(self) -> str:
@@ -52,7 +53,8 @@ class _Handler(BaseHTTPRequestHandler):
         choice = {"index": 0, "message": {"role": "assistant", "content": reply}, "finish_reason": "stop"}
         if body.get("logprobs"):
             choice["logprobs"] = {"content": [self._token(character) for character in reply]}
-        self._send(200, {"choices": [choice], "usage": {"prompt_tokens": 10, "completion_tokens": 3}})
+        usage = {"usage": {"prompt_tokens": 10, "completion_tokens": 3}} if self.server.counts_tokens else {}
+        self._send(200, {"choices": [choice], **usage})
 
     def _token(self, character: str) -> dict[str, Any]:
         likeliest = self.server.digits if character.isdigit() else {}

@@ -13,6 +13,9 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from cluster.main import main
+from cluster.teacher import checking_servers
+from conf.judge import RemoteJudgeConfig
+from conf.load import load_run_config
 from rollout.datasets.demonstration_files import read_demonstrations
 from rollout.types import Scale
 from rollout.wordings import look_up
@@ -101,9 +104,10 @@ def labelled(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def collect(folder: Path, reply: Callable[[str], str | None], *overrides: str) -> int:
+def collect(folder: Path, reply: Callable[[str], str | None], *overrides: str, counts_tokens: bool = True) -> int:
     """Exit status of ``arbiter collect-traces`` with a scripted teacher."""
     with chat_server(reply) as server:
+        server.counts_tokens = counts_tokens
         return main(
             [
                 *("collect-traces", str(folder / "critiques.jsonl"), "data=opinion_score", "data.label_format=koniq"),
@@ -131,6 +135,45 @@ def test_a_teacher_writes_a_file_for_the_cold_start(labelled: Path, capsys: pyte
     demonstrations = read_demonstrations(labelled / "critiques.jsonl", video=None)
     assert len(demonstrations) == 5
     assert demonstrations.demonstration(0).target.startswith("<think>Soft light, some noise.</think><answer>")
+
+
+def test_a_checker_of_its_own_checks_levels_and_facts(labelled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def check(question: str) -> str:
+        return "good" if "bad, fair or good" in question else "right"
+
+    with chat_server(check) as checker:
+        status = collect(labelled, teach, "critiques.num_per_level=2", f"critiques.checker={checker.url}")
+        asked = len(checker.asked)
+    assert status == 0
+    said = capsys.readouterr().out
+    assert "checker scripted" in said
+    assert "kept 0 bad, 0 fair, 2 good" in said
+    assert asked > 4
+
+
+def test_a_checker_that_is_not_served_ends_the_command(labelled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert collect(labelled, teach, "critiques.checker=other") != 0
+    assert "other" in capsys.readouterr().err
+
+
+def test_a_server_that_counts_no_tokens_does_not_pass_for_free(
+    labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert collect(labelled, teach, "critiques.num_per_level=1", counts_tokens=False) == 0
+    assert "replies that the server did not count" in capsys.readouterr().out
+    (labelled / "critiques.jsonl").unlink()
+    assert collect(labelled, teach, "critiques.max_total_tokens=500", counts_tokens=False) == 2
+    assert "critiques.max_total_tokens=500 cannot be kept to" in capsys.readouterr().err
+
+
+def test_the_key_is_for_the_teachers_servers_alone() -> None:
+    config = load_run_config(["judge=remote", "judge.base_urls=[http://teacher/v1]", "judge.api_key_variable=KEY"])
+    assert isinstance(config.judge, RemoteJudgeConfig)
+    same = checking_servers(config.judge, named="small")
+    assert (same.base_urls, same.model, same.api_key_variable) == (("http://teacher/v1",), "small", "KEY")
+    other = checking_servers(config.judge, named="http://checker:8000/v1#large")
+    assert (other.base_urls, other.model, other.api_key_variable) == (("http://checker:8000/v1",), "large", None)
+    assert checking_servers(config.judge, named="http://checker:8000/v1").model is None
 
 
 def test_critiques_need_scores_or_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,11 +8,20 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from rollout.datasets.critiques import CritiqueSummary, Limits, collect_critiques, find_fault, level_of, read_level
+from conf.errors import ConfigError
+from rollout.datasets.critiques import (
+    Checks,
+    CritiqueSummary,
+    Limits,
+    collect_critiques,
+    find_fault,
+    level_of,
+    read_level,
+)
 from rollout.datasets.demonstration_files import read_demonstrations
 from rollout.datasets.problems import DatasetProblems
 from rollout.datasets.questions import ask
-from rollout.datasets.traces import TeacherFailed, TeacherReply
+from rollout.datasets.traces import Teacher, TeacherFailed, TeacherReply
 from rollout.types import Media, Opinion, Prompt, Scale
 
 SCALE = Scale(minimum=1.0, maximum=5.0)
@@ -59,8 +68,8 @@ Script = Callable[[str, int], str]
 class ScriptedTeacher:
     """Writes by script; reads the level out of a critique's last word."""
 
-    def __init__(self, script: Script) -> None:
-        self._script = script
+    def __init__(self, script: Script, *, is_metered: bool = True) -> None:
+        self._script, self._is_metered = script, is_metered
         self.asked: list[str] = []
 
     async def attempt(self, prompt: Prompt, *, attempt: int) -> TeacherReply:
@@ -73,7 +82,12 @@ class ScriptedTeacher:
             text = prompt.messages[0].content[0].split()[-1]  # type: ignore[union-attr]
         if text == "FAIL":
             raise TeacherFailed("told to fail")
-        return TeacherReply(text=text, num_prompt_tokens=8, num_completion_tokens=2)
+        if text == "DECLINE":
+            raise TeacherFailed("declined", num_tokens=7)
+        num_tokens = (8, 2) if self._is_metered else (0, 0)
+        return TeacherReply(
+            text=text, num_prompt_tokens=num_tokens[0], num_completion_tokens=num_tokens[1], is_metered=self._is_metered
+        )
 
 
 def honest(row_id: str, attempt: int) -> str:
@@ -83,13 +97,21 @@ def honest(row_id: str, attempt: int) -> str:
 
 
 def collect(
-    folder: Path, script: Script = honest, *, num: int = 2, limits: Limits = GENEROUS, max_concurrent: int = 4
+    folder: Path,
+    script: Script = honest,
+    *,
+    num: int = 2,
+    limits: Limits = GENEROUS,
+    max_concurrent: int = 4,
+    checker: Teacher | None = None,
+    is_metered: bool = True,
 ) -> tuple[CritiqueSummary, ScriptedTeacher]:
-    """One session over ``num`` pictures of each level."""
-    teacher = ScriptedTeacher(script)
+    """One session over ``num`` pictures of each level; the teacher checks its own levels, or a checker more."""
+    teacher = ScriptedTeacher(script, is_metered=is_metered)
     collecting = collect_critiques(
         Pictures(folder, num=num),
         teacher=teacher,
+        checks=Checks(checker=checker or teacher, asks_facts=checker is not None),
         path=folder / "critiques.jsonl",
         wording=WORDING,
         limits=limits,
@@ -165,9 +187,11 @@ def test_the_teacher_sees_picture_and_score_and_the_check_sees_neither(tmp_path:
             seen.append(prompt)
             return await super().attempt(prompt, attempt=attempt)
 
+    teacher = Watching(honest)
     collecting = collect_critiques(
         Pictures(tmp_path, num=1),
-        teacher=Watching(honest),
+        teacher=teacher,
+        checks=Checks(checker=teacher, asks_facts=False),
         path=tmp_path / "critiques.jsonl",
         wording=WORDING,
         limits=GENEROUS,
@@ -250,3 +274,89 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "critiques.jsonl").write_text('{"id": "x"}\n')
     with pytest.raises(DatasetProblems, match="level: Field required"):
         collect(tmp_path)
+
+
+def refused_lines(folder: Path) -> list[dict[str, object]]:
+    """Rows of the second file, by id."""
+    lines = (folder / "critiques.rejected.jsonl").read_text().splitlines()
+    return sorted((json.loads(line) for line in lines), key=lambda row: str(row["id"]))
+
+
+def test_what_was_spent_before_a_request_failed_is_counted_and_kept(tmp_path: Path) -> None:
+    def script(row_id: str, attempt: int) -> str:
+        if row_id == "good0":
+            return ["It earns 4.60", "all bad", "FAIL"][attempt - 1]
+        return "DECLINE" if row_id == "bad0" else honest(row_id, attempt)
+
+    summary, _ = collect(tmp_path, script, num=1)
+    assert (summary.num_unanswered, summary.num_rejected_rows) == (2, 0)
+    assert summary.rejected == {"leak": 1, "mismatch": 1}
+    # fair0 written and checked; of good0 a leak, and a mismatch with its check; 7 of the reply bad0 was declined.
+    assert summary.num_tokens == 20 + 30 + 7
+    assert refused_lines(tmp_path) == [
+        {"id": "bad0", "level": "bad", "rejected": [], "tokens": 7, "unanswered": True},
+        {"id": "good0", "level": "good", "rejected": ["leak", "mismatch"], "tokens": 30, "unanswered": True},
+    ]
+    again, teacher = collect(tmp_path, num=1)
+    assert sorted(teacher.asked) == ["bad0", "good0"]
+    assert again.rejected == {"leak": 1, "mismatch": 1}
+    assert (again.num_tokens, again.num_unanswered) == (57 + 40, 0)
+    assert again.kept == {"bad": 1, "fair": 1, "good": 1}
+
+
+def test_a_session_that_ends_writes_down_what_it_spent_on_rows_under_way(tmp_path: Path) -> None:
+    # Every first attempt leaks and every second fails: ten tokens for each of the twenty rows until it gives up.
+    def script(row_id: str, attempt: int) -> str:
+        return "It has the given score" if attempt == 1 else "FAIL"
+
+    with pytest.raises(TeacherFailed, match="20 rows in a row"):
+        collect(tmp_path, script, num=10, max_concurrent=3)
+    rows = refused_lines(tmp_path)
+    assert len(rows) >= 20
+    assert all((row["tokens"], row["rejected"], row["unanswered"]) == (10, ["leak"], True) for row in rows)
+
+
+def test_replies_that_the_server_does_not_count_are_told_apart(tmp_path: Path) -> None:
+    summary, _ = collect(tmp_path, num=1, is_metered=False)
+    assert (summary.num_tokens, summary.num_unmetered) == (0, 6)
+    again, _ = collect(tmp_path, num=2)
+    assert (again.num_tokens, again.num_unmetered) == (60, 6)
+
+
+def test_a_budget_that_nobody_counts_for_ends_the_session(tmp_path: Path) -> None:
+    limits = Limits(num_per_level=None, max_total_tokens=60, max_attempts=3)
+    with pytest.raises(ConfigError, match=r"critiques\.max_total_tokens=60 cannot be kept to.*set .*=null") as caught:
+        collect(tmp_path, limits=limits, is_metered=False)
+    assert len(caught.value.problems) == 1
+
+
+class ScriptedChecker:
+    """Reads every level rightly, and answers as told to pictures."""
+
+    def __init__(self, verdict: str) -> None:
+        self._verdict = verdict
+        self.asked: list[Prompt] = []
+
+    async def attempt(self, prompt: Prompt, *, attempt: int) -> TeacherReply:
+        self.asked.append(prompt)
+        level = prompt.prompt_id.rstrip("0123456789")
+        text = self._verdict if any(True for _ in prompt.media()) else level
+        return TeacherReply(text=text, num_prompt_tokens=4, num_completion_tokens=1)
+
+
+def test_a_checker_of_its_own_reads_the_level_and_then_looks_at_the_picture(tmp_path: Path) -> None:
+    checker = ScriptedChecker("Right.")
+    summary, teacher = collect(tmp_path, lambda row_id, attempt: "Calm light", num=1, checker=checker)
+    assert summary.kept == {"bad": 1, "fair": 1, "good": 1}
+    assert len(teacher.asked) == 3
+    assert summary.num_tokens == 3 * (10 + 5 + 5)
+    of_one = [prompt for prompt in checker.asked if prompt.prompt_id == "good0"]
+    assert [sum(1 for _ in prompt.media()) for prompt in of_one] == [0, 1]
+    assert not any("4.60" in str(part) for prompt in of_one for part in prompt.messages[0].content)
+
+
+@pytest.mark.parametrize("verdict", ["wrong", "right or wrong", "Not right.", ""])
+def test_a_critique_is_not_kept_unless_the_checker_calls_it_right(verdict: str, tmp_path: Path) -> None:
+    summary, _ = collect(tmp_path, lambda row_id, attempt: "Calm light", num=1, checker=ScriptedChecker(verdict))
+    assert summary.kept == {"bad": 0, "fair": 0, "good": 0}
+    assert summary.rejected == {"fact": 9}
