@@ -12,12 +12,13 @@ from rich.console import Console
 
 from cluster.commands import make_pool, plan_of
 from cluster.engines import RolloutPool
-from cluster.preflight import finished_model
+from cluster.preflight import ASKS_A_SERVER, LEARNS_NOTHING, finished_model
 from cluster.progress import ProgressDisplay
 from cluster.start import connected, start_engines
 from conf.effective import ineffective_chat_settings, leaf_values
 from conf.errors import ConfigError
 from conf.judge import RemoteJudgeConfig
+from conf.load import load_run_config
 from conf.schema import RunConfig
 from evaluation.benchmarks.answerers import Answerer, ChatAnswerer, EngineAnswerer
 from evaluation.benchmarks.chat_messages import MessageWriter
@@ -29,6 +30,17 @@ from rollout.worker_types import GenerationOrder, MediaLimits
 T = TypeVar("T")
 Ask = Callable[[Answerer, Mapping[str, JsonValue]], Coroutine[Any, Any, T]]
 """Takes whom to ask, and what tells this judge from others."""
+ENDPOINT = "benchmark.answerer=endpoint"
+
+
+def answering_config(overrides: Sequence[str]) -> RunConfig:
+    """The configuration of a command that asks whom ``benchmark.answerer`` chooses.
+
+    Raises:
+        ConfigError: It cannot be used.
+    """
+    asks_a_server = ENDPOINT in overrides
+    return load_run_config([*(ASKS_A_SERVER if asks_a_server else ()), *overrides, *LEARNS_NOTHING])
 
 
 def ask_judge(config: RunConfig, prompts: Sequence[Prompt], *, name: str, ask: Ask[T]) -> T:
@@ -41,7 +53,7 @@ def ask_judge(config: RunConfig, prompts: Sequence[Prompt], *, name: str, ask: A
         return asyncio.run(_ask_endpoint(config, ask))
     if config.model.path is None:
         what = "model.path: name the judge to be tested (and model.size=null), or ask a server with "
-        raise ConfigError([f"{what}benchmark.answerer=endpoint"])
+        raise ConfigError([f"{what}{ENDPOINT}"])
     model_folder = finished_model(config.model.path, family=config.model.family)
     _check_lengths(config, prompts, name=name, model_folder=model_folder)
     engines = EnginesOnDemand(config, model_folder=model_folder, limits=_limits(prompts))

@@ -6,11 +6,11 @@ from pathlib import Path
 from pydantic import JsonValue
 from rich.console import Console
 
-from cluster.answering import ask_judge, idle_settings, progress_of
-from cluster.preflight import LEARNS_NOTHING, make_run_folder
+from cluster.answering import answering_config, ask_judge, idle_settings, progress_of
+from cluster.preflight import make_run_folder
 from conf.effective import IDLE_IN_BENCHMARK
 from conf.errors import ConfigError
-from conf.load import load_run_config, refuse_idle
+from conf.load import refuse_idle
 from conf.schema import RunConfig
 from evaluation.benchmarks.agreement import compare_judges, comparison_text, read_decisions
 from evaluation.benchmarks.answerers import Answerer
@@ -29,7 +29,7 @@ def judge_by_benchmark(words: Sequence[str], overrides: Sequence[str], console: 
     """Ask what is not answered yet, and print the report."""
     if len(words) != 2:
         raise ConfigError([f"benchmark takes a name and a file, got {' '.join(words) or 'nothing'}"])
-    config = load_run_config([*overrides, *LEARNS_NOTHING])
+    config = answering_config(overrides)
     refuse_idle(IDLE_IN_BENCHMARK | idle_settings(config), overrides)
     name, path = words[0], Path(words[1])
     given = config.benchmark.media_folder

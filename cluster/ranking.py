@@ -6,11 +6,11 @@ from pathlib import Path
 from pydantic import JsonValue
 from rich.console import Console
 
-from cluster.answering import ask_judge, idle_settings, progress_of
-from cluster.preflight import LEARNS_NOTHING, make_run_folder
+from cluster.answering import answering_config, ask_judge, idle_settings, progress_of
+from cluster.preflight import make_run_folder
 from conf.effective import IDLE_IN_RANK
 from conf.errors import ConfigError
-from conf.load import load_run_config, refuse_idle
+from conf.load import refuse_idle
 from conf.schema import RunConfig
 from evaluation.benchmarks.answerers import Answerer
 from evaluation.benchmarks.ranking import RankingPlan, plan_rankings
@@ -26,7 +26,7 @@ def rank_answers(words: Sequence[str], overrides: Sequence[str], console: Consol
     """Ask what is not answered yet, and print the rankings."""
     if len(words) != 1:
         raise ConfigError([f"rank takes a file of questions with their answers, got {' '.join(words) or 'none'}"])
-    config = load_run_config([*overrides, *LEARNS_NOTHING])
+    config = answering_config(overrides)
     refuse_idle(IDLE_IN_RANK | idle_settings(config), overrides)
     path, given = Path(words[0]), config.benchmark.media_folder
     file = load_tasks(path, media_folder=path.parent if given is None else Path(given), video=config.benchmark.video)
