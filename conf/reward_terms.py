@@ -46,8 +46,12 @@ class ThresholdTermConfig(TermConfig):
     """Is the score near enough to the mean opinion score? 1, 1/2 or 0."""
 
     kind: Literal["threshold"]
+    mode: Literal["inclusive", "released"]
+    """Whether an error of exactly the size of a bound earns what is within it. inclusive: it does, floating point
+    forgiven; released: as Aes-R1's code does, it does not, floating point decides, and the scores are those it reads
+    (those of ``scores=released``)."""
     full_fraction: float = Field(gt=0, le=1)
-    """Largest error that earns 1, as a share of the declared scale's range; an error of exactly this size does."""
+    """Largest error that earns 1, as a share of the declared scale's range."""
     half_fraction: float | None = Field(gt=0, le=1)
     """Largest error that earns 1/2, likewise; null: nothing earns 1/2."""
 

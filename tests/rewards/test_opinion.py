@@ -37,9 +37,15 @@ def score(
 
 
 def judge(
-    answer: float | str, *, opinion: float, full: float, half: float | None = None, scale: Scale = ONE_TO_FIVE
+    answer: float | str,
+    *,
+    opinion: float,
+    full: float,
+    half: float | None = None,
+    scale: Scale = ONE_TO_FIVE,
+    mode: Literal["inclusive", "released"] = "inclusive",
 ) -> float | None:
-    config = ThresholdTermConfig(kind="threshold", weight=1.0, full_fraction=full, half_fraction=half)
+    config = ThresholdTermConfig(kind="threshold", weight=1.0, mode=mode, full_fraction=full, half_fraction=half)
     return asyncio.run(ThresholdTerm(config).score([group_of(answer, opinion=opinion, scale=scale)]))[0][0]
 
 
@@ -109,13 +115,15 @@ def test_the_released_form_reads_an_answer_as_the_released_code_does() -> None:
 )
 def test_the_published_thresholds(distance: float, reward: float) -> None:
     for label in (0.0, 0.05, 0.1):
-        found = threshold_rewards(np.array([label + distance]), opinion=label, full_within=0.07, half_within=0.1)
+        found = threshold_rewards(
+            np.array([label + distance]), opinion=label, full_within=0.07, half_within=0.1, mode="inclusive"
+        )
         assert found.tolist() == [reward]
 
 
 def test_without_a_second_threshold_there_is_nothing_between_right_and_wrong() -> None:
     scores_K = np.array([3.0, 3.3, 3.4, 2.6, 1.0, np.nan])
-    found = threshold_rewards(scores_K, opinion=3.0, full_within=0.35, half_within=None)
+    found = threshold_rewards(scores_K, opinion=3.0, full_within=0.35, half_within=None, mode="inclusive")
     assert found.tolist() == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
 
 
@@ -133,6 +141,27 @@ def test_an_error_of_exactly_the_threshold_is_right_whatever_floating_point_make
     assert judge(answer, opinion=label, full=0.125) == 1.0
 
 
+@pytest.mark.parametrize(
+    ("distance", "reward"),
+    [(0.0, 1.0), (0.069, 1.0), (0.07, 0.5), (0.071, 0.5), (0.099, 0.5), (0.1, 0.0), (0.101, 0.0), (0.9, 0.0)],
+)
+def test_the_released_thresholds_exclude_themselves(distance: float, reward: float) -> None:
+    scores_K = np.array([distance, np.nan])
+    found = threshold_rewards(scores_K, opinion=0.0, full_within=0.07, half_within=0.1, mode="released")
+    assert found.tolist() == [reward, 0.0]
+
+
+def test_the_edge_of_a_released_threshold_is_as_floating_point_has_it() -> None:
+    # 0.57 - 0.5 is 0.06999999999999995, and 0.5 - 0.43 is 0.07.
+    assert judge(0.57, opinion=0.5, full=0.07, scale=ZERO_TO_ONE, mode="released") == 1.0
+    assert judge(0.43, opinion=0.5, full=0.07, scale=ZERO_TO_ONE, mode="released") == 0.0
+
+
+def test_the_released_thresholds_read_an_answer_as_the_released_code_does() -> None:
+    assert judge("4/5", opinion=4.0, full=0.07, mode="released") == 1.0
+    assert judge("4/5", opinion=4.0, full=0.07) == 0.0
+
+
 def test_a_threshold_means_the_same_on_every_scale() -> None:
     assert judge(0.43, opinion=0.5, full=0.07, half=0.1, scale=ZERO_TO_ONE) == 1.0
     assert judge(41, opinion=50.0, full=0.07, half=0.1, scale=Scale(minimum=0, maximum=100)) == 0.5
@@ -144,4 +173,4 @@ def test_an_answer_without_a_score_is_wrong() -> None:
 
 def test_the_half_threshold_must_lie_beyond_the_full_one() -> None:
     with pytest.raises(ValidationError, match=r"half_fraction=0\.05 must be above full_fraction=0\.07"):
-        ThresholdTermConfig(kind="threshold", weight=1.0, full_fraction=0.07, half_fraction=0.05)
+        ThresholdTermConfig(kind="threshold", weight=1.0, mode="inclusive", full_fraction=0.07, half_fraction=0.05)

@@ -67,7 +67,9 @@ CONFIGS: dict[str, TermUnion] = {
     "ranking": make_ranking_config(),
     "remote": RemoteTermConfig(kind="remote", weight=1.0, url="http://replaced", timeout_s=10.0),
     "score_line": ScoreLineTermConfig(kind="score_line", weight=1.0, mode="strict", full_fraction=0.125),
-    "threshold": ThresholdTermConfig(kind="threshold", weight=1.0, full_fraction=0.1, half_fraction=None),
+    "threshold": ThresholdTermConfig(
+        kind="threshold", weight=1.0, mode="inclusive", full_fraction=0.1, half_fraction=None
+    ),
 }
 FOR_SCORES = {"opinion", "probability_difference", "ranking", "score_line", "threshold"}
 """Terms that need opinion labels; all others but ``FOR_DEFECTS`` are held to pairwise questions."""
