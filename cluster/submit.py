@@ -94,7 +94,7 @@ def pinned(overrides: Sequence[str], *, base: Path | None = None) -> list[str]:
 def _paths(value: object) -> list[str]:
     """A path alone, in a list, or by name."""
     if isinstance(value, dict):
-        return [str(path) for path in value.values()]
+        return [path for one in value.values() for path in _paths(one)]
     return [str(path) for path in value] if isinstance(value, list) else [str(value)]
 
 

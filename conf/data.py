@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self, TypeVar, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from conf.base import Section
 from conf.errors import did_you_mean
@@ -185,9 +185,9 @@ class OpinionScoreConfig(Section):
 
     kind: Literal["opinion_score"]
     scale: ScaleConfig
-    image_folder: str | dict[str, str]
-    """Folder the file names in the label files are joined to, or one for each data set that the rows name:
-    {KADID-10K: FOLDER, ...}."""
+    image_folder: str | dict[str, str | dict[str, str]]
+    """Folder the file names in the label files are joined to; or one for pictures and one for videos, {image: FOLDER,
+    video: FOLDER}; or either of these for each data set that the rows name: {KADID-10K: FOLDER, ...}."""
     train_labels: str | NonEmpty[str]
     """Label file of the training split, or a list of files."""
     test_labels: str | NonEmpty[str]
@@ -209,6 +209,19 @@ class OpinionScoreConfig(Section):
     prompt: Wording
     """Wording of the question (docs/prompts.md), or a text file of your own, whose name ends in .txt."""
     video: VideoConfig
+
+    @field_validator("image_folder")
+    @classmethod
+    def _kinds_are_named(cls, given: str | dict[str, str | dict[str, str]]) -> str | dict[str, str | dict[str, str]]:
+        of_data_sets = {} if isinstance(given, str) else given
+        for name, folders in of_data_sets.items():
+            unknown = [] if isinstance(folders, str) else [kind for kind in folders if kind not in ("image", "video")]
+            if unknown:
+                raise ValueError(
+                    f"the folders of {name} are for image and video, not for {', '.join(unknown)}; give one folder, or "
+                    "{image: FOLDER, video: FOLDER}"
+                )
+        return given
 
 
 class PreferencePairsConfig(Section):

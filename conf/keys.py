@@ -114,7 +114,8 @@ def type_words(annotation: object) -> str:
 
 def _collection_words(origin: object, arguments: tuple[object, ...]) -> str:
     if origin is dict:
-        return f"{type_words(arguments[1])} by name"
+        words = type_words(arguments[1])
+        return f"({words}) by name" if " or " in words else f"{words} by name"
     has_any_length = origin is list or arguments[-1] is Ellipsis
     return f"list{'' if has_any_length else f' of {len(arguments)}'}, each {type_words(arguments[0])}"
 

@@ -11,38 +11,75 @@ _ROUNDING = 1e-9
 """Share of a range a label may lie outside: published files hold 100.00000000000001."""
 
 
-class MediaFolders:
-    """Where the files of each data set lie: one folder for all, or one for each by name."""
+KINDS = frozenset({"image", "video"})
 
-    def __init__(self, given: str | Mapping[str, str], *, called: str) -> None:
+ByKind = str | Mapping[str, str]
+Folders = ByKind | Mapping[str, ByKind]
+"""One folder for all; or one for pictures and one for videos, {image: FOLDER, video: FOLDER}; or either of these for
+each data set by name."""
+
+
+class MediaFolders:
+    """Where the files of each data set lie, pictures and videos in one folder or in two."""
+
+    def __init__(self, given: Folders, *, called: str) -> None:
         """``called`` is what messages call the setting."""
-        self._given, self._called = given, called
+        self._called = called
+        self._common = given if isinstance(given, str) else _by_kind(given)
+        self._by_name: Mapping[str, ByKind] = {} if isinstance(given, str) else given
 
     def path(self, row: LabelRow) -> Path:
         """The file a row names; an absolute name stays as it is."""
-        folder = self._given if isinstance(self._given, str) else self._given.get(row.dataset_name, "")
-        return Path(folder) / row.media
+        found, _ = self._find(row)
+        folder = found.get(row.kind) if isinstance(found, Mapping) else found
+        return Path(folder or "") / row.media
 
     def problems(self, rows: Sequence[LabelRow]) -> Iterator[Problem]:
-        """Folders that are not there, and data sets that have none; one problem each."""
-        if isinstance(self._given, str):
-            yield from self._missing(self._given, called=self._called)
+        """Folders that are not there, and data sets or kinds that have none; one problem each."""
+        if isinstance(self._common, str):
+            yield from _missing(self._common, called=self._called)
             return
-        first_row: dict[str, LabelRow] = {}
+        first_row: dict[tuple[str, str], LabelRow] = {}
         for row in rows:
-            first_row.setdefault(row.dataset_name, row)
-        for name, row in first_row.items():
-            if name in self._given:
-                yield from self._missing(self._given[name], called=f"{self._called}.{name}")
-            else:
-                what = f"{self._called} has no folder for {name!r}, only for {', '.join(self._given)}"
-                yield Problem(kind="no_folder", where=row.where, what=what)
+            first_row.setdefault((row.dataset_name, row.kind), row)
+        told: set[tuple[str, str]] = set()
+        for row in first_row.values():
+            for problem in self._problems_of(row):
+                if (problem.kind, problem.what) not in told:
+                    told.add((problem.kind, problem.what))
+                    yield problem
 
-    def _missing(self, folder: str, *, called: str) -> Iterator[Problem]:
-        if not Path(folder).is_dir():
-            found = "a file" if Path(folder).exists() else "nothing"
-            what = f"{called} must be an existing folder, found {found} there"
-            yield Problem(kind="missing_folder", where=folder, what=what)
+    def _find(self, row: LabelRow) -> tuple[ByKind | None, str]:
+        """What is given for the row's data set, if anything is, and what messages call it."""
+        if self._common is not None:
+            return self._common, self._called
+        return self._by_name.get(row.dataset_name), f"{self._called}.{row.dataset_name}"
+
+    def _problems_of(self, row: LabelRow) -> Iterator[Problem]:
+        found, called = self._find(row)
+        if found is None:
+            what = f"{self._called} has no folder for {row.dataset_name!r}, only for {', '.join(self._by_name)}"
+            yield Problem(kind="no_folder", where=row.where, what=what)
+        elif isinstance(found, str):
+            yield from _missing(found, called=called)
+        elif row.kind in found:
+            yield from _missing(found[row.kind], called=f"{called}.{row.kind}")
+        else:
+            what = f"{called} has no folder for {noun_of(row)}s, only one for {', '.join(found)}"
+            yield Problem(kind="no_folder", where=row.where, what=what)
+
+
+def _by_kind(given: Mapping[str, ByKind]) -> Mapping[str, str] | None:
+    """The same where it names kinds of media and not data sets, else None."""
+    of_kinds = {name: folder for name, folder in given.items() if name in KINDS and isinstance(folder, str)}
+    return of_kinds if len(of_kinds) == len(given) else None
+
+
+def _missing(folder: str, *, called: str) -> Iterator[Problem]:
+    if not Path(folder).is_dir():
+        found = "a file" if Path(folder).exists() else "nothing"
+        what = f"{called} must be an existing folder, found {found} there"
+        yield Problem(kind="missing_folder", where=folder, what=what)
 
 
 def is_within(label: float, *, given: Scale) -> bool:

@@ -19,7 +19,10 @@ ProblemKind = Literal[
 REMEDIES: dict[ProblemKind, str] = {
     "missing_file": "correct the path; ~ is not expanded, and a relative path starts where the command is given",
     "missing_folder": "correct the path; ~ is not expanded, and a relative path starts where the command is given",
-    "no_folder": "give data.image_folder a folder for every data set: 'data.image_folder={NAME: FOLDER, ...}'",
+    "no_folder": (
+        "give data.image_folder a folder for every data set, 'data.image_folder={NAME: FOLDER, ...}', or one for "
+        "pictures and one for videos, {image: FOLDER, video: FOLDER}"
+    ),
     "empty_file": "give a label file with at least one row",
     "encoding": "save the label file as UTF-8",
     "columns": (
@@ -48,8 +51,8 @@ REMEDIES: dict[ProblemKind, str] = {
     "trace": "collect the traces anew for these rows (arbiter collect-traces), or set data.traces=null",
     "too_long_demonstration": "raise rollout.max_model_len, lower model.max_pixels, or leave the rows out",
     "too_long": (
-        "raise rollout.max_model_len, lower model.max_pixels or data.video, or leave the rows out with "
-        "data.too_long=drop"
+        "raise rollout.max_model_len, lower model.max_pixels or data.video, or leave the rows out, for which pairs "
+        "have data.too_long=drop"
     ),
 }
 """What to do about each kind."""

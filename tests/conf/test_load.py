@@ -185,7 +185,7 @@ def test_the_effective_configuration_composes_to_itself() -> None:
             "rewards.terms.format.kind=ranking",
             "rewards.terms.format.mode: this run has no such option; it belongs to rewards.terms.<name>.kind=choice or "
             "rewards.terms.<name>.kind=consistency or rewards.terms.<name>.kind=format or "
-            "rewards.terms.<name>.kind=score_line",
+            "rewards.terms.<name>.kind=score_line or rewards.terms.<name>.kind=threshold",
         ),
         (
             "+rewards.terms.o.weight=1",
@@ -219,8 +219,9 @@ def test_an_unreadable_override_is_quoted(override: str) -> None:
 
 def test_a_missing_value_is_named_with_its_meaning() -> None:
     assert problems("recipe=rl2r_kadid") == [
-        "data.image_folder: must be given, text or text by name: Folder the file names in the label files are joined "
-        "to, or one for each data set that the rows name: {KADID-10K: FOLDER, ...}.",
+        "data.image_folder: must be given, text or (text or text by name) by name: Folder the file names in the label "
+        "files are joined to; or one for pictures and one for videos, {image: FOLDER, video: FOLDER}; or either of "
+        "these for each data set that the rows name: {KADID-10K: FOLDER, ...}.",
         "data.train_labels: must be given, text or list, each text of length >= 1: Label file of the training split, "
         "or a list of files.",
         "data.test_labels: must be given, text or list, each text of length >= 1: Label file of the test split, "
