@@ -45,8 +45,8 @@ from conf.schema import RunConfig
 from evaluation.reports import format_table
 from judge_client.errors import JudgeError
 from rollout.datasets import build_data
-from rollout.datasets.base import Data
-from rollout.datasets.lengths import CountTokens, fit_test_split, fit_to_length
+from rollout.datasets.base import Data, Dataset
+from rollout.datasets.lengths import CountTokens, TooLong, fit_test_split, fit_to_length, surely_fit
 from rollout.families.folders import check_model
 from rollout.worker_types import MediaLimits
 
@@ -74,8 +74,8 @@ def train(overrides: Sequence[str], console: Console) -> int:
         with held_alone(folder / LOCK_FILE, holder="another run"):
             _open_folder(config, placement, console, start_from=start_from)
             model_folder = prepare_model(config, folder=folder)
-            data = fitting(data, config, model_folder=model_folder)
             check_lengths(data, config, model_folder=model_folder)
+            data = fitting(data, config, model_folder=model_folder)
             job = Job(data=data, judge=judge, start_from=start_from, model_folder=model_folder)
             with connected(config, placement):
                 try:
@@ -192,21 +192,15 @@ def fitting(data: Data, config: RunConfig, *, model_folder: Path) -> Data:
     """The data without prompts that leave no room for an answer, where rows may be that long.
 
     Raises:
-        DatasetProblems: There are such prompts and ``data.too_long=refuse``, or they ask for scores of videos.
+        DatasetProblems: There are such prompts and ``data.too_long=refuse``, or they ask for scores.
         ConfigError: Too few are left.
     """
-    if isinstance(config.data, PreferencePairsConfig):
-        too_long = config.data.too_long
-    elif isinstance(config.data, OpinionScoreConfig) and data.max_videos:
-        too_long = "refuse"
-    else:
-        return data
     longest = max(config.rollout.sampling.max_tokens, config.evaluation.sampling.max_tokens)
+    room = _room(data, data.train, config, max_tokens=longest, model_folder=model_folder)
+    if room is None:
+        return data
     kept = fit_to_length(
-        data,
-        count_tokens=_counter(config, model_folder),
-        max_prompt_tokens=config.rollout.max_model_len - longest,
-        too_long=too_long,
+        data, count_tokens=room.count_tokens, max_prompt_tokens=room.max_prompt_tokens, too_long=room.too_long
     )
     check_enough_data(config, kept)
     return kept
@@ -214,16 +208,37 @@ def fitting(data: Data, config: RunConfig, *, model_folder: Path) -> Data:
 
 def fitting_test(data: Data, config: RunConfig, *, model_folder: Path) -> Data:
     """The same for a command that asks the test prompts alone."""
-    if not isinstance(config.data, PreferencePairsConfig):
+    most = config.evaluation.sampling.max_tokens
+    room = _room(data, data.test, config, max_tokens=most, model_folder=model_folder)
+    if room is None:
         return data
     test = fit_test_split(
-        data.test,
-        count_tokens=_counter(config, model_folder),
-        max_prompt_tokens=config.rollout.max_model_len - config.evaluation.sampling.max_tokens,
-        too_long=config.data.too_long,
+        data.test, count_tokens=room.count_tokens, max_prompt_tokens=room.max_prompt_tokens, too_long=room.too_long
     )
     check_test_split(config, test)
     return replace(data, test=test)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Room:
+    """What prompts are held to."""
+
+    count_tokens: CountTokens
+    max_prompt_tokens: int
+    too_long: TooLong
+
+
+def _room(data: Data, asked: Dataset, config: RunConfig, *, max_tokens: int, model_folder: Path) -> _Room | None:
+    """What the prompts of files are held to; None where every one is known to fit, or made to."""
+    if not isinstance(config.data, PreferencePairsConfig | OpinionScoreConfig):
+        return None
+    count_tokens, most = _counter(config, model_folder), config.rollout.max_model_len - max_tokens
+    if isinstance(config.data, PreferencePairsConfig):
+        return _Room(count_tokens=count_tokens, max_prompt_tokens=most, too_long=config.data.too_long)
+    largest = config.model.max_pixels
+    if not data.max_videos and surely_fit(asked, count_tokens=count_tokens, max_prompt_tokens=most, max_pixels=largest):
+        return None
+    return _Room(count_tokens=count_tokens, max_prompt_tokens=most, too_long="refuse")
 
 
 def _counter(config: RunConfig, model_folder: Path) -> CountTokens:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from rollout.datasets.base import Data, Dataset, Demonstrations, check_index
 from rollout.datasets.problems import DatasetProblems, Problem
+from rollout.media import MIN_SIDE_PX
 from rollout.types import Demonstration, Preference, Prompt
 
 logger = logging.getLogger(__name__)
@@ -87,6 +88,15 @@ def fit_to_length(data: Data, *, count_tokens: CountTokens, max_prompt_tokens: i
         test=FittingPrompts(data.test, kept=kept["test"]),
         cold_start=cold_start,
     )
+
+
+def surely_fit(dataset: Dataset, *, count_tokens: CountTokens, max_prompt_tokens: int, max_pixels: int) -> bool:
+    """Whether prompts that ask the same about one picture each fit, whatever their pictures are.
+
+    One is counted, and given the largest picture on top of its own; where there is room for that, no picture needs to
+    be resized to know it.
+    """
+    return count_tokens(dataset.prompt(0)) + max_pixels // MIN_SIDE_PX**2 <= max_prompt_tokens
 
 
 def fit_test_split(test: Dataset, *, count_tokens: CountTokens, max_prompt_tokens: int, too_long: TooLong) -> Dataset:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rollout.datasets.base import Data
-from rollout.datasets.lengths import fit_test_split, fit_to_length
+from rollout.datasets.lengths import fit_test_split, fit_to_length, surely_fit
 from rollout.datasets.preference_pairs import build_preference_pairs
 from rollout.datasets.problems import DatasetProblems
 from rollout.types import Prompt
@@ -96,3 +96,10 @@ def test_what_is_dropped_is_told_without_asking(tmp_path: Path, caplog: pytest.L
         ("WARNING", "split=train"),
         ("WARNING", "split=cold_start"),
     ]
+
+
+@pytest.mark.parametrize(("most", "fits"), [(5 + 64, True), (5 + 63, False)])
+def test_pictures_surely_fit_when_the_largest_would(most: int, *, fits: bool, tmp_path: Path) -> None:
+    # "What?" has 5 tokens here, and 224 x 224 pixels are 64 cells of 28 x 28.
+    data = _data(tmp_path, long="What?")
+    assert surely_fit(data.train, count_tokens=_count, max_prompt_tokens=most, max_pixels=224 * 224) is fits
