@@ -128,6 +128,13 @@ def look_up_format(name: str) -> LabelFormat:
     return LABEL_FORMATS[name]
 
 
+def unnamed_in(label_format: str) -> str | None:
+    """The data set that rows without a name of their own are of; None where they give one, and for tables, whose format
+    gives it."""
+    found = look_up_format(label_format)
+    return None if isinstance(found, TableFormat) else found.dataset_name
+
+
 def _lines(content: bytes, *, path: Path) -> Iterator[tuple[str, object]]:
     for number, line in enumerate(content.split(b"\n"), start=1):
         if line.strip():

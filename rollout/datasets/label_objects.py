@@ -37,6 +37,11 @@ class ObjectFormat(Protocol):
         """What ``data.label_format`` calls it."""
         ...
 
+    @property
+    def dataset_name(self) -> str | None:
+        """Name of the data set of objects that give none; None where they have to."""
+        ...
+
     def parse(self, fields: Mapping[str, Any], *, where: str) -> LabelRow:
         """The row an object holds.
 

@@ -45,6 +45,7 @@ class PlainFormat:
     name: str
     published: Mapping[str, ObjectFormat]
     """The formats whose objects a row may carry along."""
+    dataset_name: str = NO_DATASET
 
     def parse(self, fields: Mapping[str, Any], *, where: str) -> LabelRow:
         """The row an object holds; raises ``RowError``."""

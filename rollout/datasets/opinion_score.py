@@ -26,7 +26,7 @@ from rollout.datasets.label_checks import (
     find_out_of_range,
     find_repeated_ids,
 )
-from rollout.datasets.label_files import read_labels
+from rollout.datasets.label_files import read_labels, unnamed_in
 from rollout.datasets.label_objects import named_scale
 from rollout.datasets.label_rows import LabelRow
 from rollout.datasets.normalise import LinearMap
@@ -129,10 +129,18 @@ def read_split(config: OpinionScoreConfig, *, split: Literal["train", "test"]) -
     label_format = config.label_format if split == "train" else config.test_label_format
     rows: list[LabelRow] = []
     problems: list[Problem] = []
+    num_unnamed = 0
     for name in [given] if isinstance(given, str) else given:
         found, wrong = read_labels(Path(name), label_format=label_format, called=f"data.{split}_labels")
         rows += found
         problems += [*wrong, *find_repeated_ids(found)]
+        num_unnamed += any(row.dataset_name == unnamed_in(label_format) for row in found)
+    if num_unnamed > 1:
+        logger.warning(
+            "labels split=%s: %d files have rows without a name of their data set, which are all of %s and compared "
+            "with one another; name them with arbiter data convert --dataset NAME",
+            split, num_unnamed, unnamed_in(label_format),
+        )  # fmt: skip
     return rows, problems
 
 

@@ -199,6 +199,37 @@ def test_a_data_set_without_a_folder_is_refused(tmp_path: Path) -> None:
     assert _problems(config) == [("no_folder", "train:2")]
 
 
+def _unnamed(tmp_path: Path, *, names: tuple[str | None, str | None]) -> OpinionScoreConfig:
+    """Two training files in Aes-R1's format, of which each may name its data set."""
+    files = []
+    for image, name in zip(("a.png", "b.png"), names, strict=True):
+        turns = [{"role": "user", "content": ""}, {"role": "assistant", "content": "3.0"}]
+        row = {"images": image, "messages": turns} | ({} if name is None else {"dataset_name": name})
+        files.append(str(tmp_path / f"{image}.jsonl"))
+        Path(files[-1]).write_text(json.dumps(row))
+    return _config(tmp_path, changes={"train_labels": files, "label_format": "aes_r1"})
+
+
+@pytest.mark.parametrize(
+    ("names", "is_told"),
+    [((None, None), True), ((None, "Aes-R1"), True), (("AVA", "TAD66K"), False), ((None, "AVA"), False)],
+)
+def test_several_files_that_name_no_data_set_are_told_to_be_one(
+    names: tuple[str | None, str | None], *, is_told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    build_opinion_score(_unnamed(tmp_path, names=names))
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [("split=train: 2 files" in one, "are all of Aes-R1" in one) for one in told] == [(True, True)] * is_told
+
+
+def test_several_tables_of_one_data_set_are_as_they_should_be(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = [tmp_path / "first", tmp_path / "second"]
+    for path, line in zip(files, TRAIN, strict=True):
+        path.write_text(line)
+    build_opinion_score(_config(tmp_path, changes={"train_labels": [str(path) for path in files]}))
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
 def test_the_data_sets_share_a_step_as_the_config_says(tmp_path: Path) -> None:
     config = _json_config(tmp_path, train=[_json_line("a.png", 3.0), _json_line("b.png", 4.0, dataset_name="other")])
     assert build_opinion_score(config).mixture is None
