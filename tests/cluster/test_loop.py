@@ -1,7 +1,9 @@
 """The loop's order, lag, errors and end, with hand-written stand-ins for the rooms it calls."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from cluster.loop import OnEnd, Schedule, StepRecord, train
 from learner.batching import assemble
 from learner.types import StepReport, TrainingBatch
 from rewards.types import ScoredGroup
+from rollout.prompts import PromptStream
 from rollout.types import Prompt, RolloutGroup
 from tests.builders import make_prompt, make_scored_group
 
@@ -168,3 +171,73 @@ def test_every_step_says_where_its_time_went() -> None:
     world = World()
     asyncio.run(run(world, num_steps=1, max_lag=0))
     assert set(world.records[0].seconds) == {"generate", "score", "wait", "learn", "push"}
+
+
+class Pictures:
+    """As many prompts as asked for."""
+
+    source = "pictures"
+
+    def __init__(self, num: int) -> None:
+        self._num = num
+
+    def __len__(self) -> int:
+        return self._num
+
+    def prompt(self, index: int) -> Prompt:
+        return make_prompt(f"p{index}")
+
+
+class Epochs(World):
+    """A run over a data set, whose learner takes several optimizer steps on each batch."""
+
+    def __init__(self, *, num_prompts: int, per_step: int, num_updates: int) -> None:
+        super().__init__()
+        self._stream = PromptStream(Pictures(num_prompts), prompts_per_step=per_step, seed=3)
+        self._num_updates = num_updates
+        self.learned: list[list[str]] = []
+
+    def batch(self, step: int) -> Sequence[Prompt]:
+        return self._stream.batch(step)
+
+    async def generate(
+        self, prompts: Sequence[Prompt], *, step: int, round_number: int, on_end: OnEnd | None
+    ) -> list[RolloutGroup]:
+        groups = await super().generate(prompts, step=step, round_number=round_number, on_end=on_end)
+        return [replace(group, prompt=prompt) for group, prompt in zip(groups, prompts, strict=True)]
+
+    def build_batch(self, scored: Sequence[ScoredGroup]) -> TrainingBatch:
+        self.learned.append([one.group.prompt.prompt_id for one in scored])
+        return assemble(scored, [np.array([-0.5, 0.5]) for _ in scored])
+
+    async def step(self, batch: TrainingBatch, *, step: int) -> StepReport:
+        for update in range(self._num_updates):
+            self.events.append((f"update {update}", step))
+            await asyncio.sleep(0)
+        return await super().step(batch, step=step)
+
+
+@pytest.mark.parametrize("max_lag", [0, 1])
+@pytest.mark.parametrize("num_updates", [1, 2, 3])
+def test_every_prompt_of_an_epoch_is_learned_from_in_one_step_however_many_updates_a_step_takes(
+    num_updates: int, max_lag: int
+) -> None:
+    world = Epochs(num_prompts=12, per_step=3, num_updates=num_updates)
+    asyncio.run(run(world, num_steps=8, max_lag=max_lag))
+    for epoch in (world.learned[:4], world.learned[4:]):
+        assert Counter(name for names in epoch for name in names) == {f"p{index}": 1 for index in range(12)}
+    taken = Counter(step for event, step in world.events if event.startswith("update"))
+    assert taken == dict.fromkeys(range(8), num_updates)
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("num_updates", [1, 2])
+def test_a_run_that_goes_on_after_an_odd_or_an_even_step_learns_from_what_was_left(stop: int, num_updates: int) -> None:
+    # Steps of 3 over 10 prompts: the fourth, the seventh and so on begin in one epoch and end in the next.
+    whole, first, second = (Epochs(num_prompts=10, per_step=3, num_updates=num_updates) for _ in range(3))
+    asyncio.run(run(whole, num_steps=7, max_lag=0))
+    asyncio.run(run(first, num_steps=stop, max_lag=0))
+    asyncio.run(run(second, num_steps=7, max_lag=0, first_step=stop))
+    assert [*first.learned, *second.learned] == whole.learned
+    assert len(first.learned) == stop
+    assert Counter(name for names in whole.learned for name in names).most_common(1)[0][1] == 3  # 21 of 10
