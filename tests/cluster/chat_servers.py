@@ -27,6 +27,7 @@ class ChatServer(ThreadingHTTPServer):
         self.asked: list[str] = []
         self.digits: Mapping[str, float] = {}
         self.counts_tokens = True
+        self.declines = False
 
     @property
     def url(self) -> str:
@@ -51,6 +52,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(500, {"error": {"message": "told to fail"}})
             return
         choice = {"index": 0, "message": {"role": "assistant", "content": reply}, "finish_reason": "stop"}
+        if self.server.declines:
+            choice["finish_reason"] = "content_filter"
         if body.get("logprobs"):
             choice["logprobs"] = {"content": [self._token(character) for character in reply]}
         usage = {"usage": {"prompt_tokens": 10, "completion_tokens": 3}} if self.server.counts_tokens else {}

@@ -104,10 +104,16 @@ def labelled(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def collect(folder: Path, reply: Callable[[str], str | None], *overrides: str, counts_tokens: bool = True) -> int:
+def collect(
+    folder: Path,
+    reply: Callable[[str], str | None],
+    *overrides: str,
+    counts_tokens: bool = True,
+    declines: bool = False,
+) -> int:
     """Exit status of ``arbiter collect-traces`` with a scripted teacher."""
     with chat_server(reply) as server:
-        server.counts_tokens = counts_tokens
+        server.counts_tokens, server.declines = counts_tokens, declines
         return main(
             [
                 *("collect-traces", str(folder / "critiques.jsonl"), "data=opinion_score", "data.label_format=koniq"),
@@ -164,6 +170,15 @@ def test_a_server_that_counts_no_tokens_does_not_pass_for_free(
     (labelled / "critiques.jsonl").unlink()
     assert collect(labelled, teach, "critiques.max_total_tokens=500", counts_tokens=False) == 2
     assert "critiques.max_total_tokens=500 cannot be kept to" in capsys.readouterr().err
+
+
+def test_what_a_declined_request_took_is_kept(labelled: Path) -> None:
+    assert collect(labelled, teach, declines=True) != 0
+    lines = (labelled / "critiques.rejected.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert len(rows) >= 20
+    # The server counts 10 and 3 tokens for every request.
+    assert all((row["tokens"], row["rejected"], row["unanswered"]) == (13, [], True) for row in rows)
 
 
 def test_the_key_is_for_the_teachers_servers_alone() -> None:
