@@ -17,7 +17,15 @@ from learner.types import Rendezvous, ScoringRequest, StepReport, TrainerScore, 
 from rollout.types import Demonstration, RolloutGroup
 from rollout.weights.manifest import WeightManifest
 from rollout.weights.sender import Sender
-from rollout.worker_types import EndedText, EngineOptions, EngineView, ForcedToken, GenerationOrder
+from rollout.worker_types import (
+    EndedText,
+    EngineOptions,
+    EngineView,
+    FirstTokens,
+    ForcedToken,
+    GenerationOrder,
+    QuestionOrder,
+)
 
 
 class EngineActor:
@@ -43,6 +51,9 @@ class EngineActor:
 
     async def forced_logprobs(self, tokens: Sequence[ForcedToken]) -> list[float]:
         return await self._worker.forced_logprobs(tokens)
+
+    async def first_tokens(self, order: QuestionOrder) -> list[FirstTokens]:
+        return await self._worker.first_tokens(order)
 
     async def init_transfer(self, options: Mapping[str, object]) -> None:
         await self._worker.init_transfer(options)

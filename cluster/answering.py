@@ -25,7 +25,7 @@ from evaluation.benchmarks.chat_messages import MessageWriter
 from evaluation.benchmarks.run import Progress
 from judge_client.chat import ChatClient
 from rollout.types import Prompt, RolloutGroup
-from rollout.worker_types import GenerationOrder, MediaLimits
+from rollout.worker_types import FirstTokens, GenerationOrder, MediaLimits, QuestionOrder
 
 T = TypeVar("T")
 Ask = Callable[[Answerer, Mapping[str, JsonValue]], Coroutine[Any, Any, T]]
@@ -96,6 +96,10 @@ class EnginesOnDemand:
     async def run(self, order: GenerationOrder) -> list[RolloutGroup]:
         """Sample one group per prompt, in the order of the prompts."""
         return await (await self.start()).run(order)
+
+    async def first_tokens(self, order: QuestionOrder) -> list[FirstTokens]:
+        """How the answers to every item's questions begin."""
+        return await (await self.start()).first_tokens(order)
 
     async def start(self) -> RolloutPool:
         """The engines, ready; not to be called twice at a time before they are."""

@@ -9,7 +9,7 @@ from cluster.loop import OnEnd
 from cluster.remote import DeadlineExceeded, within
 from conf.schema import SamplingConfig
 from rollout.types import Prompt, RolloutGroup
-from rollout.worker_types import EngineView, ForcedToken, GenerationOrder
+from rollout.worker_types import EngineView, FirstTokens, ForcedToken, GenerationOrder, QuestionOrder
 
 ROUND_STRIDE = 1_000_000_007
 """Keeps the seeds of a step's further rounds apart from those of all steps."""
@@ -54,8 +54,7 @@ class RolloutPool:
                 *(self._run_share(engine, order, share, on_end) for engine, share in enumerate(shares) if share)
             )
         finally:
-            for engine, share in enumerate(shares):
-                self._num_pending[engine] -= len(share)
+            self._release(shares)
         by_index = {index: group for part in parts for index, group in part}
         return [by_index[index] for index in range(len(order.prompts))]
 
@@ -74,6 +73,23 @@ class RolloutPool:
         parts = dict(zip(asked, await within(refs, self._timeout_s, "engines scoring forced tokens"), strict=True))
         return [parts[index % num_engines][index // num_engines] for index in range(len(tokens))]
 
+    async def first_tokens(self, order: QuestionOrder) -> list[FirstTokens]:
+        """How the answers to every item's questions begin, in order; all questions about one go to one engine."""
+        shares = self._assign(len(order.items))
+
+        async def ask(engine: int, share: Sequence[int]) -> list[tuple[int, FirstTokens]]:
+            part = replace(order, items=[order.items[index] for index in share])
+            what = f"engine {engine} asking about {len(share)} items"
+            (found,) = await within([self._engines[engine].first_tokens.remote(part)], self._timeout_s, what)
+            return list(zip(share, found, strict=True))
+
+        try:
+            parts = await asyncio.gather(*(ask(engine, share) for engine, share in enumerate(shares) if share))
+        finally:
+            self._release(shares)
+        by_index = {index: one for part in parts for index, one in part}
+        return [by_index[index] for index in range(len(order.items))]
+
     @property
     def num_pending(self) -> int:
         """Prompts being sampled now."""
@@ -87,6 +103,10 @@ class RolloutPool:
             shares[engine].append(index)
             self._num_pending[engine] += 1
         return shares
+
+    def _release(self, shares: Sequence[Sequence[int]]) -> None:
+        for engine, share in enumerate(shares):
+            self._num_pending[engine] -= len(share)
 
     async def _run_share(
         self, engine: int, order: GenerationOrder, share: Sequence[int], on_end: OnEnd | None

@@ -1,31 +1,22 @@
 """The vLLM engine behind a small door: text and pictures in, sampled tokens with log-probs out.
 
-Everything Arbiter needs of vLLM is here and in ``rollout/weights/vllm_*.py``, so that an upgrade is these files.
+Everything Arbiter needs of vLLM is here and in ``engine_prompts.py`` and ``weights/vllm_*.py`` beside it, so that an
+upgrade is these files.
 """
 
 import asyncio
-import hashlib
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from vllm import SamplingParams
 from vllm.config.weight_transfer import WeightTransferConfig
 from vllm.distributed.weight_transfer.base import WeightTransferInitRequest, WeightTransferUpdateRequest
 from vllm.engine.arg_utils import AsyncEngineArgs
-from vllm.inputs import MultiModalInput, TextPrompt, TokensInput, mm_input, tokens_input
-from vllm.multimodal.inputs import (
-    MultiModalFieldConfig,
-    MultiModalFieldElem,
-    MultiModalKwargsItem,
-    MultiModalKwargsItems,
-    PlaceholderRange,
-)
 from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -34,14 +25,13 @@ from vllm.v1.executor import Executor
 from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
 from conf.schema import SamplingConfig
-from rollout.families.base import EngineInput, EngineTokens, PictureTokens, VideoFrames
+from rollout.engine_prompts import RenderedPrompt, engine_prompt
+from rollout.families.base import EngineInput
 from rollout.types import FinishReason
 from rollout.worker_types import EngineOptions
 
 T = TypeVar("T")
 
-RenderedPrompt = TokensInput | MultiModalInput
-"""A prompt as vLLM's scheduler takes it."""
 OnEnd = Callable[[int, "EngineCompletion"], None]
 """Told of each completion as it ends: the index of its request, and what was sampled."""
 
@@ -102,6 +92,8 @@ class EngineOutput:
     completions: tuple[EngineCompletion, ...]
     policy_version: int
     """Of the weights that sampled them."""
+    num_cached_tokens: int
+    """Of the prompt, found computed."""
 
 
 class VllmEngine:
@@ -135,7 +127,7 @@ class VllmEngine:
         Raises:
             ValueError: Its text alone is longer than the model.
         """
-        rendered: list[RenderedPrompt] = await self._engine.renderer.render_cmpl_async([_engine_prompt(prompt)])
+        rendered: list[RenderedPrompt] = await self._engine.renderer.render_cmpl_async([engine_prompt(prompt)])
         return rendered[0]
 
     async def generate(
@@ -157,33 +149,71 @@ class VllmEngine:
         async with self._solitude if runs_alone else nullcontext():
             return await self._generate(requests, sampling=sampling, on_end=on_end)
 
+    async def generate_in_turn(
+        self, first: Sequence[EngineRequest], then: Sequence[EngineRequest], *, sampling: BatchSampling
+    ) -> tuple[list[EngineOutput], list[EngineOutput]]:
+        """Complete ``first``, and after them ``then``, which go on from what the first left in the caches.
+
+        Handed over together they would not share: where a pass has no room left for a picture, vLLM begins with the
+        text before it, and what has begun no longer looks into the cache. Nothing is handed over, and no weights are
+        changed, in between. ``first`` may have ``num_tokens_per_pass`` together, or be one: so much is kept of media.
+        """
+        async with self._solitude, self._counted():
+            async with self._admission:
+                version = self._policy_version
+                begun = await _collected(await self._hand_over(first, sampling), version, sampling)
+                streams = await self._hand_over(then, sampling)
+            return begun, await _collected(streams, version, sampling)
+
+    @property
+    def num_tokens_per_pass(self) -> int:
+        """Prompt tokens that one forward pass takes, and media tokens that are kept for the requests that follow."""
+        return self._engine.vllm_config.scheduler_config.max_num_batched_tokens
+
+    async def num_encoded(self) -> int:
+        """Pictures and videos the vision tower has seen since the last call; for options that count them."""
+        seen = await self._while_alive(self._engine.collective_rpc("get_encoder_timing_stats"))
+        return sum(int(one["num_encoder_calls"]) for by_request in seen for one in by_request.values())
+
     async def _generate(
         self, requests: Sequence[EngineRequest], *, sampling: BatchSampling, on_end: OnEnd | None
     ) -> list[EngineOutput]:
+        async with self._counted():
+            async with self._admission:
+                version = self._policy_version
+                streams = await self._hand_over(requests, sampling)
+            return await _collected(streams, version, sampling, on_end=on_end)
+
+    @asynccontextmanager
+    async def _counted(self) -> AsyncIterator[None]:
+        """Count a batch as running; the first of several side by side finds empty caches."""
         async with self._admission:
             if self._num_batches == 0:
                 # What is cached depends on what ran before, and with it how prompts share forward passes; a
                 # resumed run would then differ from an undisturbed one in the last bits.
                 await self.drop_caches()
             self._num_batches += 1
-            version = self._policy_version
-            await self._while_alive(self._engine.pause_generation(mode="keep", clear_cache=False))
-            streams: list[RequestOutputCollector] = []
-            try:
-                for request in requests:
-                    parameters = _sampling_params(request, sampling)
-                    streams.append(await self._engine.add_request(request.request_id, request.prompt, parameters))
-            except BaseException:  # a refused prompt must leave neither its siblings running nor the engine held
-                self._num_batches -= 1
-                await self._while_alive(self._engine.abort([one.request_id for one in requests[: len(streams)]]))
-                raise
-            finally:
-                await self._while_alive(self._engine.resume_generation())
         try:
-            collected = (_collect(stream, version, number, on_end, sampling) for number, stream in enumerate(streams))
-            return list(await asyncio.gather(*collected))
+            yield
         finally:
             self._num_batches -= 1
+
+    async def _hand_over(
+        self, requests: Sequence[EngineRequest], sampling: BatchSampling
+    ) -> list[RequestOutputCollector]:
+        """Give requests to the held scheduler, and let it go."""
+        await self._while_alive(self._engine.pause_generation(mode="keep", clear_cache=False))
+        streams: list[RequestOutputCollector] = []
+        try:
+            for request in requests:
+                parameters = _sampling_params(request, sampling)
+                streams.append(await self._engine.add_request(request.request_id, request.prompt, parameters))
+        except BaseException:  # a refused prompt must leave neither its siblings running nor the engine held
+            await self._while_alive(self._engine.abort([one.request_id for one in requests[: len(streams)]]))
+            raise
+        finally:
+            await self._while_alive(self._engine.resume_generation())
+        return streams
 
     async def init_transfer(self, options: Mapping[str, object]) -> None:
         """Join the learner's weight transfer group; blocks until every member has joined."""
@@ -253,6 +283,7 @@ def _engine_args(options: EngineOptions, processor_options: Mapping[str, int]) -
         mm_processor_cache_gb=0,
         logprobs_mode="processed_logprobs",
         enable_sleep_mode=options.shares_gpu,
+        enable_mm_processor_stats=options.counts_encoded,
         weight_transfer_config=WeightTransferConfig(backend=options.transfer_backend),
         stream_interval=NO_INTERIM_OUTPUT,
         disable_log_stats=True,
@@ -286,56 +317,15 @@ def _sampling_params(request: EngineRequest, sampling: BatchSampling) -> Samplin
     )
 
 
-def rendered_tokens(tokens: EngineTokens) -> RenderedPrompt:
-    """What ``VllmEngine.render`` would return, of tokens and patches that are there already."""
-    if not tokens.pictures:
-        return tokens_input(list(tokens.token_ids))
-    return mm_input(
-        prompt_token_ids=list(tokens.token_ids),
-        mm_kwargs=MultiModalKwargsItems({"image": [_item(picture) for picture in tokens.pictures]}),
-        mm_hashes={"image": [_digest(picture) for picture in tokens.pictures]},
-        mm_placeholders={
-            "image": [PlaceholderRange(offset=one.offset, length=one.num_tokens) for one in tokens.pictures]
-        },
-    )
-
-
-def _item(picture: PictureTokens) -> MultiModalKwargsItem:
-    elements: dict[str, MultiModalFieldElem] = {}
-    for name, tensor in picture.features.items():
-        if tensor.ndim == 1:
-            field = MultiModalFieldConfig.batched("image", keep_on_cpu=True)
-            (elements[name],) = field.build_elems(name, tensor[None])
-        else:
-            field = MultiModalFieldConfig.flat_from_sizes("image", torch.tensor([len(tensor)]))
-            (elements[name],) = field.build_elems(name, tensor)
-    return MultiModalKwargsItem(elements)
-
-
-def _digest(picture: PictureTokens) -> str:
-    """vLLM finds what the vision tower made of a picture by this name."""
-    digest = hashlib.blake2b(digest_size=16)
-    for tensor in picture.features.values():
-        digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()
-
-
-def _engine_prompt(prompt: EngineInput) -> TextPrompt:
-    media: dict[str, list[Any]] = {}
-    if prompt.images:
-        media["image"] = list(prompt.images)
-    if not prompt.videos:
-        return TextPrompt(prompt=prompt.text, multi_modal_data=media)
-    media["video"] = [video.frames_THW3 for video in prompt.videos]
-    # Given beside the frames, the times would be dropped for a Qwen2.5-VL.
-    options = {"video_metadata": [_times(video) for video in prompt.videos], "do_sample_frames": False}
-    return TextPrompt(prompt=prompt.text, multi_modal_data=media, mm_processor_kwargs=options)
-
-
-def _times(video: VideoFrames) -> dict[str, object]:
-    """Says that every frame is to be shown, and how far apart in time they are."""
-    num_frames = len(video.frames_THW3)
-    return {"fps": video.fps, "total_num_frames": num_frames, "frames_indices": list(range(num_frames))}
+async def _collected(
+    streams: Sequence[RequestOutputCollector],
+    policy_version: int,
+    sampling: BatchSampling,
+    *,
+    on_end: OnEnd | None = None,
+) -> list[EngineOutput]:
+    each = (_collect(stream, policy_version, number, on_end, sampling) for number, stream in enumerate(streams))
+    return list(await asyncio.gather(*each))
 
 
 async def _collect(
@@ -360,6 +350,7 @@ async def _collect(
         prompt_token_ids=np.array(output.prompt_token_ids, dtype=np.int32),
         completions=tuple(completions[index] for index in sorted(completions)),
         policy_version=policy_version,
+        num_cached_tokens=output.num_cached_tokens or 0,
     )
 
 

@@ -11,16 +11,9 @@ from numpy.typing import NDArray
 
 from conf.machine import ModelConfig
 from conf.schema import SamplingConfig
-from rollout.engine import (
-    BatchSampling,
-    EngineCompletion,
-    EngineOutput,
-    EngineRequest,
-    OnEnd,
-    RenderedPrompt,
-    VllmEngine,
-    rendered_tokens,
-)
+from rollout.asked_items import AskedItem, Unusable, in_passes
+from rollout.engine import BatchSampling, EngineCompletion, EngineOutput, EngineRequest, OnEnd, VllmEngine
+from rollout.engine_prompts import RenderedPrompt, rendered_tokens, with_other_end
 from rollout.families import build_family
 from rollout.families.base import EngineInput
 from rollout.types import Completion, Failure, FailureKind, Prompt, RolloutGroup, WatchedTokens
@@ -28,8 +21,10 @@ from rollout.worker_types import (
     EndedText,
     EngineOptions,
     EngineView,
+    FirstTokens,
     ForcedToken,
     GenerationOrder,
+    QuestionOrder,
     completion_seed,
 )
 
@@ -74,7 +69,20 @@ class RolloutWorker:
         ]
 
     async def _prepare(self, prompt: Prompt, order: GenerationOrder) -> EngineRequest | Failure:
-        """Read a prompt's pictures and make them the engine's, in threads, while others are sampled."""
+        try:
+            rendered = await self._read(prompt, max_tokens=order.sampling.max_tokens)
+        except Unusable as unusable:
+            if not order.skips_unusable:
+                raise
+            return unusable.failure
+        return self._request(prompt, rendered, num_completions=order.num_completions, seed=order.seed)
+
+    async def _read(self, prompt: Prompt, *, max_tokens: int) -> RenderedPrompt:
+        """Read a prompt's pictures and make them the engine's, in threads, while others are sampled.
+
+        Raises:
+            Unusable: It cannot be asked.
+        """
         kind: FailureKind = "unusable_text"
         try:
             self._family.check_prompt(prompt)
@@ -82,16 +90,17 @@ class RolloutWorker:
             shown = await asyncio.to_thread(self._family.engine_input, prompt)
             kind = "too_long"
             rendered = await self._render(shown)
-            self._check_room(len(rendered["prompt_token_ids"]), max_tokens=order.sampling.max_tokens)
+            self._check_room(len(rendered["prompt_token_ids"]), max_tokens=max_tokens)
         except ValueError as error:
-            if not order.skips_unusable:
-                raise
-            return Failure(kind=kind, detail=str(error))
+            raise Unusable(Failure(kind=kind, detail=str(error))) from error
+        return rendered
+
+    def _request(self, prompt: Prompt, rendered: RenderedPrompt, *, num_completions: int, seed: int) -> EngineRequest:
         return EngineRequest(
             request_id=f"{next(self._request_numbers)}-{prompt.prompt_id}",
             prompt=rendered,
-            num_completions=order.num_completions,
-            seed=completion_seed(order.seed, prompt.prompt_id),
+            num_completions=num_completions,
+            seed=completion_seed(seed, prompt.prompt_id),
         )
 
     async def _render(self, shown: EngineInput) -> RenderedPrompt:
@@ -143,6 +152,63 @@ class RolloutWorker:
         finally:
             generating.cancel()
 
+    async def first_tokens(self, order: QuestionOrder) -> list[FirstTokens]:
+        """How the answers to every question begin, one item's answers after the other's.
+
+        Media is decoded, encoded and computed once for all questions about it.
+
+        Raises:
+            ValueError: The model writes none of the spellings in one token.
+        """
+        watched = {text: token_id for text in order.spellings if (token_id := self._only_token(text)) is not None}
+        if not watched:
+            raise ValueError(f"the tokenizer writes none of {order.spellings} in one token, so none can be watched")
+        sampling = BatchSampling(
+            config=SamplingConfig(temperature=1.0, top_p=1.0, max_tokens=1),
+            banned_token_ids=self._family.banned_token_ids,
+            watched_token_ids=list(watched.values()),
+        )
+        prepared = await asyncio.gather(*map(self._prepare_item, order.items))
+        answers = {index: one for index, one in enumerate(prepared) if isinstance(one, FirstTokens)}
+        asked = {index: one for index, one in enumerate(prepared) if isinstance(one, AskedItem)}
+        lengths = {index: one.num_tokens for index, one in asked.items()}
+        for part in in_passes(lengths, num_tokens=self._engine.num_tokens_per_pass):
+            items = [asked[index] for index in part]
+            begun, others = await self._engine.generate_in_turn(
+                [item.first for item in items], [one for item in items for one in item.others], sampling=sampling
+            )
+            rest = iter(others)
+            for index, item, first in zip(part, items, begun, strict=True):
+                outputs = [first, *(next(rest) for _ in item.others)]
+                answers[index] = item.answered(outputs, spellings=tuple(watched))
+        return [answers[index] for index in range(len(prepared))]
+
+    async def _prepare_item(self, prompts: tuple[Prompt, ...]) -> AskedItem | FirstTokens:
+        first, *others = prompts
+        try:
+            rendered = await self._read(first, max_tokens=1)
+            further = [self._further(rendered, first, prompt) for prompt in others]
+        except Unusable as unusable:
+            return FirstTokens(failure=unusable.failure)
+        _, end = self._family.text_tokens(self._family.engine_text(first))
+        return AskedItem(
+            first=self._request(first, rendered, num_completions=1, seed=0),
+            others=[self._request(*both, num_completions=1, seed=0) for both in zip(others, further, strict=True)],
+            num_shared_tokens=len(rendered["prompt_token_ids"]) - len(end),
+        )
+
+    def _further(self, rendered: RenderedPrompt, first: Prompt, prompt: Prompt) -> RenderedPrompt:
+        """Another question about what ``first``, rendered already, shows."""
+        assert list(prompt.media()) == list(first.media()), "the questions of an item are about one thing"
+        beginning, end = self._family.text_tokens(self._family.engine_text(first))
+        try:
+            same, other_end = self._family.text_tokens(self._family.engine_text(prompt))
+            self._check_room(len(rendered["prompt_token_ids"]) - len(end) + len(other_end), max_tokens=1)
+        except ValueError as error:
+            raise Unusable(Failure(kind="unusable_text", detail=str(error))) from error
+        assert same == beginning, "the media comes before everything that differs"
+        return with_other_end(rendered, num_kept=len(rendered["prompt_token_ids"]) - len(end), end=other_end)
+
     async def forced_logprobs(self, tokens: Sequence[ForcedToken]) -> list[float]:
         """Log-prob in nats of each token, by the distribution that is sampled from and the weights of now.
 
@@ -186,10 +252,16 @@ class RolloutWorker:
         Raises:
             ValueError: The tokenizer writes it in several, or as a part of none.
         """
+        token_id = self._only_token(text)
+        if token_id is None:
+            num_tokens = len(self._family.encode_target(text)) - 1
+            raise ValueError(f"the tokenizer writes {text!r} in {num_tokens} tokens; only one can be watched")
+        return token_id
+
+    def _only_token(self, text: str) -> int | None:
+        """The token that is ``text``; None where there is none."""
         token_ids = self._family.encode_target(text)[:-1].tolist()
-        if len(token_ids) != 1 or self._family.decode(token_ids) != text:
-            raise ValueError(f"the tokenizer writes {text!r} in {len(token_ids)} tokens; only one can be watched")
-        return int(token_ids[0])
+        return int(token_ids[0]) if len(token_ids) == 1 and self._family.decode(token_ids) == text else None
 
     def _text(self, one: EngineCompletion) -> str:
         return self._family.decode(one.token_ids.tolist())

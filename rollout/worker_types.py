@@ -1,12 +1,12 @@
 """What the composition root hands to a rollout worker and gets back. Imports neither vLLM nor torch."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from conf.schema import RolloutConfig, SamplingConfig
-from rollout.types import Prompt, RolloutGroup
+from rollout.types import Failure, Prompt, RolloutGroup
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +33,8 @@ class EngineOptions:
     """Decides memory limits and whether anything is compiled."""
     shares_gpu: bool
     """Whether the engine must be able to sleep while a learner works on its GPU."""
+    counts_encoded: bool = False
+    """Whether to count what the vision tower sees, for benches and tests; costs a wait for the GPU each time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +76,33 @@ class GenerationOrder:
     skips_unusable: bool = False
     """Whether a prompt that cannot be asked becomes a group without completions that says why
     (``RolloutGroup.failure``); otherwise it fails the batch."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuestionOrder:
+    """Many pictures or videos to be asked many questions, each answered by its first token."""
+
+    items: Sequence[tuple[Prompt, ...]]
+    """Of each, the prompts, which begin with the same media and differ behind it."""
+    spellings: tuple[str, ...]
+    """Texts whose log-probs are wanted as the answer; those that this model does not write in one token are left
+    out."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FirstTokens:
+    """How likely the answers to the questions about one picture or video were to begin with each spelling."""
+
+    logprobs: tuple[Mapping[str, float], ...] = ()
+    """In nats, by prompt."""
+    num_tokens: int = 0
+    """Of all prompts together."""
+    num_shared_tokens: int = 0
+    """Of each prompt, up to the end of the media: what a prompt has in common with its siblings."""
+    num_computed_tokens: int = 0
+    """Of ``num_tokens``, those the engine did not find computed."""
+    failure: Failure | None = None
+    """Why there are none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -37,7 +37,7 @@ ORDER = {
 """Which rooms a room may import."""
 DOORS = {
     "ray": ("cluster/",),
-    "vllm": ("rollout/engine.py", "rollout/weights/vllm_"),
+    "vllm": ("rollout/engine.py", "rollout/engine_prompts.py", "rollout/weights/vllm_"),
     "deepspeed": ("learner/engine.py",),
     "hydra": ("conf/load.py",),
     "omegaconf": ("conf/load.py",),
@@ -53,7 +53,7 @@ DOORS = {
     "tensorboardX": ("cluster/journal.py",),
     "rich": ("cluster/",),
     "scipy": ("rollout/datasets/distortions.py", "rollout/datasets/clips.py", "rewards/", "evaluation/"),
-    "torch": ("learner/", "rollout/families/", "rollout/engine.py", "rollout/weights/"),
+    "torch": ("learner/", "rollout/families/", "rollout/engine_prompts.py", "rollout/weights/"),
     "transformers": ("learner/", "rollout/families/"),
     "peft": ("learner/trainable.py",),
     "tokenizers": ("rollout/families/",),

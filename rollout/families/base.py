@@ -131,6 +131,19 @@ class Family(Protocol):
         """Template and decode for the engine; the pixels equal those of ``encode``."""
         ...
 
+    def engine_text(self, prompt: Prompt) -> str:
+        """The text of ``engine_input`` alone, without a look at the media.
+
+        Raises:
+            ValueError: It holds literal special tokens (``check_prompt``).
+        """
+        ...
+
+    def text_tokens(self, text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The tokens of such a text up to the end of its last picture or video, each of which is one token here, and
+        those behind it."""
+        ...
+
     def engine_tokens(self, shown: EngineInput) -> EngineTokens | None:
         """The same as tokens and patches, at a tenth of the cost of the engine's own processor; None for prompts that
         are left to it."""

@@ -126,8 +126,8 @@ class QwenVl:
         # Each medium has one token in the text, which stands for as many as it has cells.
         return len(self._tokenizer(source.text, add_special_tokens=False)["input_ids"]) + sum(cells) - len(cells)
 
-    def engine_input(self, prompt: Prompt) -> EngineInput:
-        """Template and decode for the engine."""
+    def engine_text(self, prompt: Prompt) -> str:
+        """Template for the engine."""
         self.check_prompt(prompt)
         chat: list[Any] = [
             {"role": message.role, "content": [_chat_part(part) for part in message.content]}
@@ -136,13 +136,24 @@ class QwenVl:
         text = self._processor.apply_chat_template(
             chat, tokenize=False, add_generation_prompt=True, add_vision_id=self._numbers_media
         )
+        return str(text) + prompt.beginning
+
+    def engine_input(self, prompt: Prompt) -> EngineInput:
+        """Template and decode for the engine."""
+        text = self.engine_text(prompt)
         pictures = [media for media in prompt.media() if media.kind == "image"]
         videos = [media for media in prompt.media() if media.kind == "video"]
         return EngineInput(
-            text=text + prompt.beginning,
+            text=text,
             images=tuple(self._resize(load_image(media), max_pixels=self._pixels["max_pixels"]) for media in pictures),
             videos=tuple(self._frames(media) for media in videos),
         )
+
+    def text_tokens(self, text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Tokens up to the end of the last picture or video, and those behind it."""
+        token_ids = self._text_tokens(text)
+        end = max((place + 1 for place, one in enumerate(token_ids) if one in self._media_token_ids), default=0)
+        return token_ids[:end], token_ids[end:]
 
     def engine_tokens(self, shown: EngineInput) -> EngineTokens | None:
         """Tokens and patches of a prompt with pictures; videos, whose times matter too, are left to vLLM.

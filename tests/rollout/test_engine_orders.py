@@ -16,7 +16,7 @@ from evaluation.scoring.expectation import DIGITS, integers_on, tenths_on
 from evaluation.scoring.items import Item
 from evaluation.scoring.rows import ScoreRow
 from rollout.datasets import build_data
-from rollout.engine import rendered_tokens
+from rollout.engine_prompts import rendered_tokens
 from rollout.families.plain_generate import PlainGenerator
 from rollout.types import Message, Prompt, RolloutGroup
 from rollout.worker_types import GenerationOrder
