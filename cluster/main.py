@@ -86,13 +86,14 @@ def _look(line: CommandLine, console: Console) -> int:
 
 
 def _run_here(line: CommandLine, console: Console) -> int:
-    from cluster import benchmark, commands, compare, ranking, score, services, teacher  # noqa: PLC0415 - loads Ray
+    from cluster import benchmark, checklist, commands, compare, ranking, score, services, teacher  # noqa: PLC0415 - loads Ray
 
     run: dict[str, Callable[[], int]] = {
         "create-model": lambda: commands.create_model(_only_word(line), line.overrides, console),
         "evaluate": lambda: commands.evaluate(_only_word(line), line.overrides, console),
         "score": lambda: score.score(line.words, line.overrides, console),
         "compare": lambda: compare.compare(line.words, line.overrides, console),
+        "checklist": lambda: checklist.checklist(line.words, line.overrides, console),
         "benchmark": lambda: benchmark.judge_by_benchmark(line.words, line.overrides, console),
         "compare-judges": lambda: benchmark.compare(line.words, console),
         "rank": lambda: ranking.rank_answers(line.words, line.overrides, console),

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 TITLES = {
     "warm_up": "warm-up", "cold_start": "cold start", "rl": "RL",
-    "benchmark": "benchmark", "rank": "rank", "score": "score",
+    "benchmark": "benchmark", "rank": "rank", "score": "score", "checklist": "checklist",
 }  # fmt: skip
 LINE_EVERY_S = 10.0
 

@@ -64,21 +64,29 @@ def check_judge(config: RunConfig, options: ScoreConfig) -> None:
             f"score.num_samples={options.num_samples} at temperature 0 gives the same answer every time; "
             "set evaluation.sampling.temperature above 0, or one sample"
         )
-    if not isinstance(config.judge, RemoteJudgeConfig):
-        if config.model.path is None:
-            problems.append(
-                "model.path: name the judge (and model.size=null), or a server with judge=remote judge.base_urls=[...]"
-            )
-    else:
-        problems += _problems_of_a_server(config, options)
+    problems += unnamed_judge(config)
+    if isinstance(config.judge, RemoteJudgeConfig):
+        problems += _problems_of_a_server(options)
     if problems:
         raise ConfigError(problems)
 
 
-def _problems_of_a_server(config: RunConfig, options: ScoreConfig) -> list[str]:
+def unnamed_judge(config: RunConfig) -> list[str]:
+    """What is wrong with the naming of a judge: none, two, or one that does not read a setting."""
+    if not isinstance(config.judge, RemoteJudgeConfig):
+        if config.model.path is not None:
+            return []
+        return ["model.path: name the judge (and model.size=null), or a server with judge=remote judge.base_urls=[...]"]
     problems = []
     if config.model.path is not None:
         problems.append(f"model.path={config.model.path} and judge=remote both name a judge; leave one out")
+    if config.model.add_vision_id:
+        problems.append("model.add_vision_id=true: has no effect, the server's chat template decides; remove it")
+    return problems
+
+
+def _problems_of_a_server(options: ScoreConfig) -> list[str]:
+    problems = []
     if options.repetition_penalty != 1:
         problems.append(
             f"score.repetition_penalty={options.repetition_penalty:g}: the chat protocol has no such field; leave it "
@@ -89,8 +97,6 @@ def _problems_of_a_server(config: RunConfig, options: ScoreConfig) -> list[str]:
             "score.answer=expectation_tenths continues answers, which the chat protocol cannot; use expectation, or a "
             "model.path"
         )
-    if config.model.add_vision_id:
-        problems.append("model.add_vision_id=true: has no effect, the server's chat template decides; remove it")
     return problems
 
 
@@ -128,10 +134,10 @@ async def _server(config: RunConfig, options: ScoreConfig) -> AsyncIterator[Scor
             notes=(
                 f"judge {model} at {', '.join(servers.base_urls)}",
                 _sampling(config, options),
-                _OF_A_SERVER,
-                _pixels(config),
+                OF_A_SERVER,
+                pixels_note(config),
             ),
-            start=_nothing,
+            start=nothing_to_start,
         )
 
 
@@ -162,16 +168,16 @@ async def _engines(config: RunConfig, options: ScoreConfig, kinds: frozenset[Kin
             settings=_settings(
                 config,
                 options,
-                model={**weights_of(folder), "files": _digest_of_files(folder), "dtype": effective_dtype(config)},
+                model={**weights_of(folder), "files": digest_of_files(folder), "dtype": effective_dtype(config)},
             ),
-            notes=(f"judge {folder}", _sampling(config, options), _defaults_of(folder), _pixels(config)),
+            notes=(f"judge {folder}", _sampling(config, options), _defaults_of(folder), pixels_note(config)),
             start=engines.start,
         )
     finally:
         await engines.close()
 
 
-async def _nothing() -> None:
+async def nothing_to_start() -> None:
     """A server is there already."""
 
 
@@ -222,7 +228,8 @@ def _sampling(config: RunConfig, options: ScoreConfig) -> str:
     )
 
 
-def _pixels(config: RunConfig) -> str:
+def pixels_note(config: RunConfig) -> str:
+    """How much of a picture is shown, in words."""
     return f"pictures of more than {config.model.max_pixels:,} pixels (model.max_pixels) are reduced to that"
 
 
@@ -233,13 +240,14 @@ def _defaults_of(folder: Path) -> str:
     return f"not applied: the sampling of the checkpoint's {GENERATION_CONFIG} ({found or 'none'})"
 
 
-_OF_A_SERVER = (
+OF_A_SERVER = (
     "what is not sent is up to the server: vLLM's applies the sampling of the checkpoint's generation_config, "
     "repetition_penalty included, unless it was started with --generation-config vllm"
 )
 
 
-def _digest_of_files(folder: Path) -> str:
+def digest_of_files(folder: Path) -> str:
+    """Of what in a model folder decides answers beside its safetensors."""
     digest = hashlib.sha256()
     for path in sorted(path for pattern in FILES_THAT_DECIDE for path in folder.glob(pattern)):
         digest.update(path.name.encode())

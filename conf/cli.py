@@ -16,7 +16,7 @@ from conf.groups import group_choices
 
 Command = Literal[
     "train", "keep-running",
-    "create-model", "submit", "evaluate", "score", "compare", "benchmark", "compare-judges", "rank",
+    "create-model", "submit", "evaluate", "score", "compare", "checklist", "benchmark", "compare-judges", "rank",
     "reward-server",
     "collect-traces", "explain", "data",
 ]  # fmt: skip
@@ -29,6 +29,7 @@ _MEANINGS: dict[Command, str] = {
     "evaluate": "answer the test prompts with a finished model",
     "score": "score pictures and videos: score PATH ... model.path=FOLDER (docs/scoring.md)",
     "compare": "compare two pictures: compare FILE FILE; or two answers: compare FILE QUESTION ANSWER ANSWER",
+    "checklist": "ask, score, compare, fit or pairs: checklist score PATH ... model.path=FOLDER (docs/checklists.md)",
     "benchmark": "judge a reward benchmark: benchmark NAME FILE (docs/benchmarks-judges.md)",
     "compare-judges": "where two benchmark results agree: compare-judges FOLDER FOLDER",
     "rank": "rank several answers to each question: rank FILE (docs/benchmarks-judges.md)",
@@ -38,7 +39,8 @@ _MEANINGS: dict[Command, str] = {
     "data": "check and describe the data set; convert, split, combine, validate, health: data --help",
 }
 _TAKES_WORDS: tuple[Command, ...] = (
-    "create-model", "evaluate", "score", "compare", "benchmark", "compare-judges", "rank", "collect-traces", "explain",
+    "create-model", "evaluate", "score", "compare", "checklist", "benchmark", "compare-judges", "rank",
+    "collect-traces", "explain",
 )  # fmt: skip
 DATA_TOOLS = ("convert", "split", "combine", "validate", "health")
 """Commands below ``data`` that read their own arguments."""
@@ -239,6 +241,7 @@ examples
   arbiter data convert mos.txt labels.jsonl --from kadid --to plain --range 1,4.93 --scale 1,5
   arbiter explain algorithm.clip_low                       what a knob means
   arbiter score photos/ model.path=runs/demo/model model.size=null
+  arbiter checklist score photos/ model.path=runs/demo/model model.size=null
   arbiter benchmark vl_rewardbench data.jsonl model.path=runs/demo-pairs/model model.size=null
   arbiter submit recipe=rl2r_kadid data.image_folder=...   the same job on a Ray cluster
 """

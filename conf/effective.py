@@ -49,6 +49,7 @@ _NOT_PART_OF_THE_RESULT = (
     "critiques",
     "rank",
     "score",
+    "checklist",
     "journal",
     "cluster",
 )
@@ -123,6 +124,8 @@ def ineffective_options(config: RunConfig) -> dict[str, str]:
     reasons |= IDLE_IN_RANK | IDLE_IN_BENCHMARK
     why = "only `arbiter score` and `arbiter compare` read it"
     reasons |= {key: why for key in leaf_values(config.model_dump()) if key.startswith("score.")}
+    why = "only `arbiter checklist` reads it"
+    reasons |= {key: why for key in leaf_values(config.model_dump()) if key.startswith("checklist.")}
     why = "only `arbiter collect-traces` reads it"
     reasons |= {key: why for key in leaf_values(config.model_dump()) if key.startswith("critiques.")}
     tasks = tasks_of(config.data)

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from conf.algorithms import AlgorithmConfig
 from conf.base import Section
 from conf.benchmark import BenchmarkConfig, RankConfig
+from conf.checklist import ChecklistConfig
 from conf.data import DataConfig
 from conf.judge import JudgeConfig, check_base_url
 from conf.machine import ClusterConfig, ModelConfig, ModelPart, WeightsConfig
@@ -240,6 +241,8 @@ class RunConfig(Section):
     critiques: CritiquesConfig
     score: ScoreConfig | None
     """How ``arbiter score`` asks; null in every other run."""
+    checklist: ChecklistConfig | None
+    """What ``arbiter checklist`` asks; null in every other run."""
     rank: RankConfig
     journal: JournalConfig
     cluster: ClusterConfig

@@ -199,7 +199,7 @@ def test_all_choices_together_have_at_most_200_knobs() -> None:
     assert len({knob.key for knob in all_knobs()}) <= 200
 
 
-TOOLS = ("benchmark", "rank", "critiques", "score")
+TOOLS = ("benchmark", "rank", "critiques", "score", "checklist")
 """Sections that training does not read."""
 
 

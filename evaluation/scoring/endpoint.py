@@ -7,7 +7,6 @@ among them counts as impossible.
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +17,7 @@ from conf.score import ScoreConfig
 from evaluation.benchmarks.chat_messages import ChatMessage, MessageWriter
 from evaluation.scoring.asking import Questioner
 from evaluation.scoring.expectation import DIGITS, expected, integer_place, integers_on, share_of
+from evaluation.scoring.flow import as_they_end
 from evaluation.scoring.items import Item
 from evaluation.scoring.rows import OFF_SCALE, ROUNDED_TO, RowWriter, Sample, ScoreRow, unanswered
 from judge_client.chat import ChatOutcome
@@ -57,20 +57,9 @@ class ChatScorer:
         self._config, self._sampling, self._seed = config, sampling, seed
         self._max_concurrent = max_concurrent
 
-    async def score(self, items: Iterable[Item]) -> AsyncGenerator[list[ScoreRow], None]:
+    def score(self, items: Iterable[Item]) -> AsyncGenerator[list[ScoreRow], None]:
         """Yield rows as they are done, in any order."""
-        waiting, running = iter(items), set[asyncio.Task[ScoreRow]]()
-        try:
-            while True:
-                free = self._max_concurrent - len(running)
-                running |= {asyncio.create_task(self._score_item(item)) for item in islice(waiting, free)}
-                if not running:
-                    return
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                yield [task.result() for task in done]
-        finally:
-            for task in running:
-                task.cancel()
+        return as_they_end(items, most=self._max_concurrent, work=self._score_item)
 
     async def _score_item(self, item: Item) -> ScoreRow:
         prompt = await asyncio.to_thread(self._questioner.prompt, item)

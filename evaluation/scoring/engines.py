@@ -6,23 +6,19 @@ Each window is sampled alone and starts with empty caches, so a score depends on
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import replace
-from itertools import islice
 
 from conf.schema import SamplingConfig
 from conf.score import ScoreConfig
 from evaluation.scoring.asking import Questioner
 from evaluation.scoring.expectation import DIGITS
+from evaluation.scoring.flow import in_windows
 from evaluation.scoring.items import Item
 from evaluation.scoring.rows import OFF_SCALE, ROUNDED_TO, RowWriter, Sample, ScoreRow, unanswered
 from evaluation.scoring.weighing import Engines, Weigher
 from rollout.types import Failure, Prompt, RolloutGroup
 from rollout.worker_types import GenerationOrder, completion_seed
-
-NUM_WINDOWS = 2
-"""In memory at once: one is sampled, one is read."""
 
 
 class EngineScorer:
@@ -41,21 +37,9 @@ class EngineScorer:
         self._engines, self._questioner, self._writer = engines, questioner, writer
         self._config, self._sampling, self._seed = config, sampling, seed
 
-    async def score(self, items: Iterable[Item]) -> AsyncGenerator[list[ScoreRow], None]:
+    def score(self, items: Iterable[Item]) -> AsyncGenerator[list[ScoreRow], None]:
         """Yield the rows of one window after the other, in the order of the items."""
-        waiting, running = iter(items), deque[asyncio.Task[list[ScoreRow]]]()
-        try:
-            while True:
-                while len(running) < NUM_WINDOWS and (window := list(islice(waiting, self._config.window))):
-                    running.append(asyncio.create_task(self._score_window(window)))
-                if not running:
-                    return
-                rows = await running[0]
-                running.popleft()
-                yield rows
-        finally:
-            for task in running:
-                task.cancel()
+        return in_windows(items, size=self._config.window, work=self._score_window)
 
     async def _score_window(self, items: Sequence[Item]) -> list[ScoreRow]:
         asked = await asyncio.gather(*map(self._prompt, items))

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -20,6 +21,7 @@ from rollout.wordings import Kind
 
 PICTURE_ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 LIST_ENDING = ".jsonl"
+RowKey = Literal["question", "prompt"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +33,8 @@ class Item:
     path: str
     question: str | None = None
     """Asked in place of ``score.prompt``; from a list."""
+    prompt: str | None = None
+    """The text it was made from; from a list for a checklist."""
 
     @property
     def kind(self) -> Kind:
@@ -55,10 +59,13 @@ class Survey:
 
 
 class Listing:
-    """Everything the words of a command line name; only ids are remembered while it is iterated."""
+    """Everything the words of a command line name; only ids are remembered while it is iterated.
 
-    def __init__(self, words: Sequence[str]) -> None:
-        self._words = tuple(words)
+    A row of a list may have a question, or else a prompt, whichever the command ``reads``.
+    """
+
+    def __init__(self, words: Sequence[str], *, reads: RowKey = "question") -> None:
+        self._words, self._reads = tuple(words), reads
 
     def __iter__(self) -> Iterator[Item]:
         seen: dict[str, int] = {}
@@ -99,13 +106,13 @@ class Listing:
         for word in self._words:
             path = Path(word)
             if path.exists():
-                yield from _below(path)
+                yield from _below(path, reads=self._reads)
             elif glob.has_magic(word):
                 matches = sorted(glob.glob(word, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
                 if not matches:
                     raise ValueError(f"{word}: matches no file")
                 for match in matches:
-                    yield from _below(Path(match))
+                    yield from _below(Path(match), reads=self._reads)
             else:
                 raise ValueError(f"{word}: no such file or folder (~ is not expanded)")
 
@@ -115,14 +122,21 @@ class _Row(BaseModel):
 
     path: str
     id: str | int | None = None
+
+
+class _QuestionRow(_Row):
     question: str | None = None
 
 
-def _below(path: Path) -> Iterator[Item | Path]:
+class _PromptRow(_Row):
+    prompt: str | None = None
+
+
+def _below(path: Path, *, reads: RowKey) -> Iterator[Item | Path]:
     if path.is_dir():
         yield from _in_folder(path)
     elif path.suffix.lower() == LIST_ENDING:
-        yield from _in_list(path)
+        yield from _in_list(path, reads=reads)
     else:
         yield Item(item_id=str(path), path=str(path))
 
@@ -138,29 +152,31 @@ def _in_folder(folder: Path) -> Iterator[Item | Path]:
             yield Item(item_id=str(path), path=str(path)) if is_shown else path
 
 
-def _in_list(path: Path) -> Iterator[Item]:
+def _in_list(path: Path, *, reads: RowKey) -> Iterator[Item]:
+    kind = _QuestionRow if reads == "question" else _PromptRow
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
-                row = _Row.model_validate_json(line)
+                row = kind.model_validate_json(line)
             except ValidationError as error:
                 first = error.errors(include_url=False)[0]
                 where = ".".join(map(str, first["loc"]))
                 raise ValueError(
-                    f'{path}:{number}: expected {{"path": ..., "id": ..., "question": ...}}, of which only path must '
+                    f'{path}:{number}: expected {{"path": ..., "id": ..., "{reads}": ...}}, of which only path must '
                     f"be given; {where + ': ' if where else ''}{first['msg']}"
                 ) from error
             yield Item(
                 item_id=row.path if row.id is None else str(row.id),
                 path=str(path.parent / row.path),
-                question=row.question,
+                question=row.question if isinstance(row, _QuestionRow) else None,
+                prompt=row.prompt if isinstance(row, _PromptRow) else None,
             )
 
 
 def _is_new(item: Item, seen: dict[str, int]) -> bool:
-    content = hash((item.path, item.question))
+    content = hash((item.path, item.question, item.prompt))
     if item.item_id not in seen:
         seen[item.item_id] = content
         return True

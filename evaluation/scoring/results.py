@@ -12,13 +12,13 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import Field, asdict
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from evaluation.scoring.rows import RowStatus, ScoreRow
+from evaluation.scoring.rows import RowStatus
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,19 @@ class ResultsUnusable(ValueError):
     """A folder of results that this run can neither go on with nor read."""
 
 
+class Row(Protocol):
+    """A frozen dataclass with an id and a status among its fields: ``ScoreRow`` is one."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def status(self) -> RowStatus: ...
+    @property
+    def error(self) -> str | None: ...
+
+
 class _StoredRow(BaseModel):
     """What must be in a line for us to trust it; the rest is for readers of the results."""
 
@@ -40,8 +53,8 @@ class _StoredRow(BaseModel):
 
     id: str
     path: str
-    score: float | None
     status: RowStatus
+    score: float | None = None
 
 
 class ScoreSheet:
@@ -58,7 +71,7 @@ class ScoreSheet:
     def __len__(self) -> int:
         return len(self._done)
 
-    def add(self, rows: Iterable[ScoreRow]) -> None:
+    def add(self, rows: Iterable[Row]) -> None:
         """Write rows at once; they are on their way to disk when this returns."""
         new = list(rows)
         self._stream.write(b"".join(_line(asdict(row)) for row in new))
@@ -68,15 +81,15 @@ class ScoreSheet:
 
 
 @contextmanager
-def open_sheet(folder: Path, *, settings: Settings) -> Iterator[ScoreSheet]:
+def open_sheet(folder: Path, *, settings: Settings, rows_file: str = ROWS_FILE) -> Iterator[ScoreSheet]:
     """The results in ``folder``, begun with ``settings`` or continued under the same.
 
     Raises:
         ResultsUnusable: They were made under other settings, or are no results.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _check_settings(folder, settings)
-    path = folder / ROWS_FILE
+    path = folder / rows_file
+    _check_settings(path, settings)
     done, num_by_status = set[str](), Counter[RowStatus]()
     num_bytes, num_failed = 0, 0
     for line, row in _stored(path):
@@ -112,12 +125,12 @@ def write_tables(folder: Path) -> None:
         _scratch(path).replace(path)
 
 
-def _check_settings(folder: Path, settings: Settings) -> None:
-    path = folder / SETTINGS_FILE
+def _check_settings(rows: Path, settings: Settings) -> None:
+    path = rows.with_name(SETTINGS_FILE)
     if not path.exists():
-        if (folder / ROWS_FILE).exists():
+        if rows.exists():
             raise ResultsUnusable(
-                f"{folder / ROWS_FILE} is there and {SETTINGS_FILE} is not, so nobody knows what made these rows; "
+                f"{rows} is there and {SETTINGS_FILE} is not, so nobody knows what made these rows; "
                 "choose another run.folder"
             )
         _scratch(path).write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -130,7 +143,7 @@ def _check_settings(folder: Path, settings: Settings) -> None:
         if _shown(found, name) != _shown(settings, name)
     ]
     if different:
-        what = f"{folder} holds scores made under other settings; choose another run.folder, or the same settings"
+        what = f"{rows.parent} holds scores made under other settings; choose another run.folder, or the same settings"
         raise ResultsUnusable("\n".join([what, *different]))
 
 

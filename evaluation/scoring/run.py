@@ -1,14 +1,13 @@
 """Scoring: what has no row yet is scored, and every row is on disk before the next is waited for."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
 from evaluation.scoring.items import Item
-from evaluation.scoring.results import ScoreSheet
-from evaluation.scoring.rows import ScoreRow
+from evaluation.scoring.results import Row, ScoreSheet
 
 MAX_FAILED_IN_A_ROW = 20
 
@@ -16,7 +15,7 @@ MAX_FAILED_IN_A_ROW = 20
 class Scorer(Protocol):
     """A judge of items; takes them as it needs them."""
 
-    def score(self, items: Iterable[Item]) -> AsyncGenerator[list[ScoreRow], None]:
+    def score(self, items: Iterable[Item]) -> AsyncGenerator[Sequence[Row], None]:
         """Yield one row per item, several at a time."""
         ...
 

@@ -52,6 +52,8 @@ class Answer:
             raise ValueError(f"expected a probability of yes in 0..1, got {self.p_yes}")
 
 
+SPELLINGS = tuple(f"{before}{word}" for before in ("", " ") for word in ("yes", "Yes", "YES", "no", "No", "NO"))
+"""Of the two words as the one token that an answer is taken from; a tokenizer has some of them."""
 YES, NO = Answer(status="ok", p_yes=1.0), Answer(status="ok", p_yes=0.0)
 
 

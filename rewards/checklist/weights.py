@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from conf.errors import did_you_mean
@@ -65,15 +66,18 @@ def check_weights(weights: Weights, *, checklist: Checklist) -> None:
 
 
 def read_weights(path: Path, *, checklist: Checklist) -> Weights:
-    """Weights of this checklist, in this version.
+    """Weights of this checklist, in this version, from a YAML or JSON file.
 
     Raises:
         ValueError: The file cannot be read, or holds other weights.
     """
     try:
-        file = _File.model_validate_json(path.read_bytes())
+        text = path.read_text(encoding="utf-8")
+        file = _File.model_validate(json.loads(text) if path.suffix == ".json" else yaml.safe_load(text))
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}; learn weights, or use equal ones") from error
+    except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: expected weights as YAML or JSON: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         problems = [f"{path}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         raise ValueError("\n".join(problems)) from error
@@ -99,7 +103,9 @@ def write_weights(path: Path, *, weights: Weights, checklist: Checklist) -> None
     check_weights(weights, checklist=checklist)
     by_id = {one: weights.by_id[one] for one in checklist.ids}
     file = _File(checklist=checklist.name, version=checklist.version, weights=by_id)
-    path.write_text(json.dumps(file.model_dump(), indent=1) + "\n", encoding="utf-8")
+    values = file.model_dump()
+    text = json.dumps(values, indent=1) + "\n" if path.suffix == ".json" else yaml.safe_dump(values, sort_keys=False)
+    path.write_text(text, encoding="utf-8")
 
 
 def _check_known(

@@ -1,0 +1,289 @@
+"""``arbiter checklist``: yes/no questions about pictures or videos, and what their answers are good for.
+
+ask      pictures or videos --judge--> RUN_FOLDER/checklist/answers.jsonl
+score    answers, or what is to be asked about first --> scores.jsonl, scores.csv
+compare  two pictures or videos --> which is better, and why
+fit      answers and pairs that people compared --> weights.yaml, report.txt
+pairs    answers --> pairs_trl.jsonl, pairs.jsonl
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+from rich.console import Console
+
+from cluster.checklist_judge import ChecklistJudge, opened_asker
+from cluster.preflight import ASKS_A_SERVER, LEARNS_NOTHING, make_run_folder
+from cluster.progress import ProgressDisplay, format_number
+from cluster.scoring_judge import unnamed_judge
+from conf.checklist import ChecklistConfig
+from conf.errors import ConfigError, did_you_mean
+from conf.load import load_run_config
+from conf.schema import RunConfig
+from evaluation.checklist.consistency import ConsistencyCount, format_consistency
+from evaluation.checklist.labels import read_labelled_pairs
+from evaluation.checklist.learning import LearningPlan, learn_weights
+from evaluation.checklist.report import format_weights
+from evaluation.checklist.rows import AnswerRow, asked_part, describe_answers, holds_answers, item_of, read_answer_files
+from evaluation.checklist.score_files import ScoreRule, compared, write_scores
+from evaluation.checklist.selection import select_pairs
+from evaluation.checklist.setup import load_checklist, load_weights
+from evaluation.scoring.items import Item, Listing
+from evaluation.scoring.results import ScoreSheet, open_sheet
+from evaluation.scoring.run import Progress, score_items
+from rewards.checklist.features import tabulate
+from rewards.checklist.pairs import PairRule, PairSelection, describe
+from rewards.checklist.questions import Checklist
+from rewards.checklist.weights import write_weights
+
+FOLDER = "checklist"
+"""Results lie in this folder of the run."""
+ANSWERS_FILE, WEIGHTS_FILE, REPORT_FILE = "answers.jsonl", "weights.yaml", "report.txt"
+DEFAULT_CHOICE = "checklist=image"
+PHASE = "checklist"
+
+
+def checklist(words: Sequence[str], overrides: Sequence[str], console: Console) -> int:
+    """Run one of the tools; returns the exit status."""
+    if not words or words[0] not in TOOLS:
+        given = f", got {words[0]}{did_you_mean(words[0], TOOLS)}" if words else ""
+        raise ConfigError([f"checklist takes one of {', '.join(TOOLS)} and its files{given}"])
+    config, options = checklist_config(overrides)
+    TOOLS[words[0]](words[1:], config, options, console)
+    return 0
+
+
+def checklist_config(overrides: Sequence[str]) -> tuple[RunConfig, ChecklistConfig]:
+    """The configuration of a command about checklists, which has the section ``checklist``.
+
+    Raises:
+        ConfigError: It cannot be used.
+    """
+    is_chosen = any(override.startswith("checklist=") for override in overrides)
+    asks_a_server = ASKS_A_SERVER if "judge=remote" in overrides else ()
+    chosen = () if is_chosen else (DEFAULT_CHOICE,)
+    config = load_run_config([*chosen, *asks_a_server, *overrides, *LEARNS_NOTHING])
+    assert config.checklist is not None, "a choice was made"
+    return config, config.checklist
+
+
+def ask(words: Sequence[str], config: RunConfig, options: ChecklistConfig, console: Console) -> None:
+    """Ask about what the words name and has no answers yet."""
+    if not words:
+        raise ConfigError(["checklist ask takes files, folders, globs or .jsonl lists, got none"])
+    _check_judge(config)
+    listing = Listing(words, reads="prompt")
+    survey = listing.survey()
+    asked = _asked(load_checklist(options.questions), options, items=listing)
+    folder = _folder(config)
+    console.print(f"{survey.num_items} to ask {len(asked.asked)} questions each ({asked.name})", soft_wrap=True)
+
+    async def run() -> tuple[Progress, float]:
+        async with opened_asker(config, options, checklist=asked) as judge:
+            for note in judge.notes:
+                console.print(note, soft_wrap=True)
+            with open_sheet(folder, settings=judge.settings, rows_file=ANSWERS_FILE) as sheet:
+                startup_s = await _started(judge, listing, sheet)
+                with ProgressDisplay(console, live=config.journal.progress) as display:
+                    show = _progress_line(display, sheet, num_items=survey.num_items)
+                    return await score_items(listing, scorer=judge.asker, sheet=sheet, on_progress=show), startup_s
+
+    progress, startup_s = asyncio.run(run())
+    for line in describe_answers(folder / ANSWERS_FILE):
+        console.print(line, soft_wrap=True)
+    console.print(
+        f"asked about {progress.num_scored} in {progress.seconds:.1f} s, {format_number(progress.items_per_s)} per s; "
+        f"{progress.num_done - progress.num_scored} were done before; judge ready after {startup_s:.1f} s",
+        soft_wrap=True,
+    )
+    console.print(f"answers {folder / ANSWERS_FILE}", soft_wrap=True)
+
+
+def score(words: Sequence[str], config: RunConfig, options: ChecklistConfig, console: Console) -> None:
+    """Score files of answers, or ask first."""
+    if not words:
+        raise ConfigError(["checklist score takes files of answers, or pictures or videos to ask about; got none"])
+    paths = [Path(word) for word in words if holds_answers(Path(word))]
+    if paths and len(paths) < len(words):
+        raise ConfigError(["checklist score takes either files of answers or what is to be asked about, got both"])
+    if not paths:
+        ask(words, config, options, console)
+        paths = [_folder(config) / ANSWERS_FILE]
+    rule, folder = _rule(options, paths=paths), _folder(config)
+    counts = write_scores(read_answer_files(paths, checklist=rule.checklist), rule=rule, folder=folder)
+    consistency = ConsistencyCount(rule.checklist, applies_gates=rule.applies_gates)
+    for item in read_answer_files(paths, checklist=rule.checklist):
+        consistency.add(item.answers)
+    console.print(format_consistency(consistency), soft_wrap=True)
+    unscored = " (an answer that counts is unusable; checklist.unusable=leave_out scores the others)"
+    console.print(
+        f"scores {counts['scored']}, without one {counts['unscored']}{unscored if counts['unscored'] else ''}",
+        soft_wrap=True,
+    )
+    console.print(f"results {folder}", soft_wrap=True)
+
+
+def compare(words: Sequence[str], config: RunConfig, options: ChecklistConfig, console: Console) -> None:
+    """Ask about two pictures or videos, and say which is better and by what."""
+    if len(words) != 2:
+        raise ConfigError([f"checklist compare takes two pictures or two videos, got {len(words)} words"])
+    for name in words:
+        if not Path(name).exists():
+            raise ConfigError([f"{name}: no such file"])
+    _check_judge(config)
+    items = [Item(item_id=f"{place} {name}", path=name) for place, name in zip("AB", words, strict=True)]
+    asked = _asked(load_checklist(options.questions), options, items=items)
+    rule = _rule_for(asked, options)
+
+    async def run() -> dict[str, AnswerRow]:
+        rows: dict[str, AnswerRow] = {}
+        async with opened_asker(config, options, checklist=asked) as judge:
+            for note in judge.notes:
+                console.print(note, soft_wrap=True)
+            await judge.start()
+            async with aclosing(judge.asker.score(items)) as parts:
+                async for part in parts:
+                    rows |= {row.id: row for row in part}
+        return rows
+
+    rows = asyncio.run(run())
+    for row in rows.values():
+        if row.status != "ok":
+            console.print(f"{row.id}: {row.status}: {row.error}", soft_wrap=True)
+    first, second = ((item.item_id, rule.score(item_of(rows[item.item_id]))) for item in items)
+    console.print("\n".join(compared(first, second, scale=rule.scale)), soft_wrap=True)
+
+
+def fit(words: Sequence[str], config: RunConfig, options: ChecklistConfig, console: Console) -> None:
+    """Learn weights from answers and the pairs that people compared."""
+    answers = [Path(word) for word in words if holds_answers(Path(word))]
+    others = [Path(word) for word in words if not holds_answers(Path(word))]
+    if not answers or len(others) != 1:
+        raise ConfigError(
+            [
+                "checklist fit takes files of answers and one file of pairs; got "
+                f"{len(answers)} of answers and {' '.join(map(str, others)) or 'none of pairs'}"
+            ]
+        )
+    asked = asked_part(answers, checklist=load_checklist(options.questions))
+    items = {item.item_id: item for item in read_answer_files(answers, checklist=asked)}
+    table = tabulate(
+        read_labelled_pairs(others[0], items=items),
+        checklist=asked,
+        units=options.fit.units,
+        applies_gates=options.applies_gates,
+    )
+    plan = LearningPlan(
+        strengths=options.fit.strengths,
+        num_folds=options.fit.num_folds,
+        num_resamples=options.fit.num_resamples,
+        seed=config.run.seed,
+    )
+    learned = learn_weights(table, plan=plan)
+    report, folder = format_weights(learned, checklist=asked), _folder(config)
+    write_weights(folder / WEIGHTS_FILE, weights=learned.weights, checklist=asked)
+    (folder / REPORT_FILE).write_text(report + "\n", encoding="utf-8")
+    console.print(report, soft_wrap=True)
+    console.print(f"weights {folder / WEIGHTS_FILE}", soft_wrap=True)
+
+
+def pairs(words: Sequence[str], config: RunConfig, options: ChecklistConfig, console: Console) -> None:
+    """Select pairs for preference optimisation."""
+    paths = list(map(Path, words))
+    wrong = [path for path in paths if not holds_answers(path)]
+    if not paths or wrong:
+        raise ConfigError([f"checklist pairs takes files of answers; {wrong[0] if wrong else 'nothing'} is none"])
+    rule, folder = _rule(options, paths=paths), _folder(config)
+    selection = PairSelection(
+        PairRule(
+            level=options.pairs.level,
+            min_gap=options.pairs.min_gap,
+            max_pairs_per_prompt=options.pairs.max_per_prompt,
+        )
+    )
+    select_pairs(read_answer_files(paths, checklist=rule.checklist), rule=rule, selection=selection, folder=folder)
+    console.print(describe(selection), soft_wrap=True)
+    console.print(f"results {folder}", soft_wrap=True)
+
+
+TOOLS: dict[str, Callable[[Sequence[str], RunConfig, ChecklistConfig, Console], None]] = {
+    "ask": ask, "score": score, "compare": compare, "fit": fit, "pairs": pairs,
+}  # fmt: skip
+
+
+def _check_judge(config: RunConfig) -> None:
+    if problems := unnamed_judge(config):
+        raise ConfigError(problems)
+
+
+def _asked(checklist: Checklist, options: ChecklistConfig, *, items: Listing | Sequence[Item]) -> Checklist:
+    """The questions that these items are asked.
+
+    Raises:
+        ConfigError: There are no items, some are of the wrong kind, or only some have a prompt.
+    """
+    kinds = {item.kind for item in items}
+    if not kinds:
+        raise ConfigError(["nothing to ask about there; of folders, pictures and videos are taken"])
+    if kinds != {checklist.kind}:
+        other = next(item for item in items if item.kind != checklist.kind)
+        raise ConfigError(
+            [
+                f"{other.path}: {other.kind}, the checklist {checklist.name} asks about {checklist.kind}s; choose "
+                f"checklist={other.kind}, and ask about pictures and videos apart"
+            ]
+        )
+    if not checklist.needs_prompt or options.prompt is not None:
+        return checklist
+    num_items = sum(1 for _ in items)
+    num_without = sum(item.prompt is None for item in items)
+    if num_without == num_items:
+        return checklist.without_prompt()
+    if num_without:
+        raise ConfigError(
+            [
+                f"{num_without} of {num_items} items have no prompt, which questions of {checklist.name} quote; give "
+                "each one, or ask about those without apart"
+            ]
+        )
+    return checklist
+
+
+def _rule(options: ChecklistConfig, *, paths: Sequence[Path]) -> ScoreRule:
+    return _rule_for(asked_part(paths, checklist=load_checklist(options.questions)), options)
+
+
+def _rule_for(asked: Checklist, options: ChecklistConfig) -> ScoreRule:
+    return ScoreRule(
+        checklist=asked,
+        weights=load_weights(options.weights, questions=options.questions, asked=asked),
+        applies_gates=options.applies_gates,
+        unusable=options.unusable,
+        scale=options.scale,
+    )
+
+
+def _folder(config: RunConfig) -> Path:
+    folder = Path(config.run.folder).resolve() / FOLDER
+    make_run_folder(folder)
+    return folder
+
+
+async def _started(judge: ChecklistJudge, listing: Listing, sheet: ScoreSheet) -> float:
+    """Start the judge if there is anything to ask; how long that took, in seconds."""
+    started = time.monotonic()
+    if any(item.item_id not in sheet for item in listing):
+        await judge.start()
+    return time.monotonic() - started
+
+
+def _progress_line(display: ProgressDisplay, sheet: ScoreSheet, *, num_items: int) -> Callable[[Progress], None]:
+    def show(progress: Progress) -> None:
+        num_without = sheet.num_by_status.total() - sheet.num_by_status["ok"]
+        numbers = {"per s": progress.items_per_s, "without answers": float(num_without)}
+        display.step(PHASE, done=progress.num_done, total=num_items, numbers=numbers)
+
+    return show

@@ -1,0 +1,69 @@
+"""Settings of ``arbiter checklist``: which questions are asked, how answers are read, and what is made of them."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from conf.base import Section
+
+QUESTION = "[[question]]"
+
+
+class ChecklistFitConfig(Section):
+    """How weights are learned from pairs."""
+
+    strengths: tuple[float, ...] = Field(min_length=1)
+    """Penalties to choose from by cross-validation; 0 is none."""
+    num_folds: int = Field(ge=2)
+    """Parts of the prompts, each of which is held out once."""
+    num_resamples: int = Field(ge=1)
+    """Redrawings of the prompts, which give the intervals."""
+    units: Literal["zero_one", "signed"]
+    """What a no counts: 0, fitting the paper's score, or -1, fitting the released one; differs in gated questions
+    only."""
+
+
+class ChecklistPairsConfig(Section):
+    """Which pairs are kept for preference optimisation."""
+
+    level: Literal["dimension", "sub_dimension", "question", "total"]
+    """Where the better item may not be worse; total: nowhere in particular, which is plain DPO."""
+    min_gap: float = Field(ge=0)
+    """Least difference of the scores R, in the weights' units; VisionReward's are 0.6, 0.5, 0.4 and 0.8 by level."""
+    max_per_prompt: int | None = Field(ge=1)
+    """Pairs of the largest gaps kept of each prompt; null: all."""
+
+
+class ChecklistConfig(Section):
+    """A checklist of yes/no questions. The judge is ``model.path``, or a server that ``judge=remote`` names."""
+
+    questions: str
+    """A checklist that comes with Arbiter (image, video), a YAML file, or one of VisionReward's .txt files."""
+    weights: str | None
+    """File of weights, as ``arbiter checklist fit`` writes it, or VisionReward's beside its questions; null: all
+    alike."""
+    prompt: str | None
+    """Text that everything asked about was made from; lists may tell one for each row. Without any, questions that
+    quote it are left out."""
+    wording: str
+    """How a question is put, ``[[question]]`` standing for it; the picture or video comes before it."""
+    min_mass: float = Field(ge=0, le=1)
+    """Least probability of yes and no together for an answer to count as one; 0: the likelier word, however
+    unlikely."""
+    window: int = Field(ge=1)
+    """Pictures or videos handed to the engines at a time, and written down together; two windows are in memory at
+    once."""
+    applies_gates: bool
+    """Whether a no to a gate closes its questions."""
+    unusable: Literal["no_score", "leave_out"]
+    """What an answer that is neither yes nor no means: no score, or a score of the other questions."""
+    scale: Literal["paper", "signed", "mean", "share"]
+    """The scale of the column ``score``, of comparisons and of rewards (docs/checklists.md)."""
+    fit: ChecklistFitConfig
+    pairs: ChecklistPairsConfig
+
+    @model_validator(mode="after")
+    def _the_wording_holds_the_question_once(self) -> Self:
+        if self.wording.count(QUESTION) != 1:
+            raise ValueError(f"wording must hold {QUESTION} once, got {self.wording!r}")
+        return self
