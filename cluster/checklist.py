@@ -162,12 +162,8 @@ def fit(words: Sequence[str], config: RunConfig, options: ChecklistConfig, conso
     answers = [Path(word) for word in words if holds_answers(Path(word))]
     others = [Path(word) for word in words if not holds_answers(Path(word))]
     if not answers or len(others) != 1:
-        raise ConfigError(
-            [
-                "checklist fit takes files of answers and one file of pairs; got "
-                f"{len(answers)} of answers and {' '.join(map(str, others)) or 'none of pairs'}"
-            ]
-        )
+        got = f"{len(answers)} of answers and {' '.join(map(str, others)) or 'none of pairs'}"
+        raise ConfigError([f"checklist fit takes files of answers and one file of pairs; got {got}"])
     asked = asked_part(answers, checklist=load_checklist(options.questions))
     items = {item.item_id: item for item in read_answer_files(answers, checklist=asked)}
     table = tabulate(
@@ -230,12 +226,11 @@ def _asked(checklist: Checklist, options: ChecklistConfig, *, items: Listing | S
         raise ConfigError(["nothing to ask about there; of folders, pictures and videos are taken"])
     if kinds != {checklist.kind}:
         other = next(item for item in items if item.kind != checklist.kind)
-        raise ConfigError(
-            [
-                f"{other.path}: {other.kind}, the checklist {checklist.name} asks about {checklist.kind}s; choose "
-                f"checklist={other.kind}, and ask about pictures and videos apart"
-            ]
+        problem = (
+            f"{other.path}: {other.kind}, the checklist {checklist.name} asks about {checklist.kind}s; choose "
+            f"checklist={other.kind}, and ask about pictures and videos apart"
         )
+        raise ConfigError([problem])
     if not checklist.needs_prompt or options.prompt is not None:
         return checklist
     num_items = sum(1 for _ in items)
@@ -243,12 +238,11 @@ def _asked(checklist: Checklist, options: ChecklistConfig, *, items: Listing | S
     if num_without == num_items:
         return checklist.without_prompt()
     if num_without:
-        raise ConfigError(
-            [
-                f"{num_without} of {num_items} items have no prompt, which questions of {checklist.name} quote; give "
-                "each one, or ask about those without apart"
-            ]
+        problem = (
+            f"{num_without} of {num_items} items have no prompt, which questions of {checklist.name} quote; give each "
+            "one, or ask about those without apart"
         )
+        raise ConfigError([problem])
     return checklist
 
 

@@ -183,6 +183,10 @@ class RolloutWorker:
                 answers[index] = item.answered(outputs, spellings=tuple(watched))
         return [answers[index] for index in range(len(prepared))]
 
+    async def num_encoded(self) -> int:
+        """Pictures and videos the vision tower has seen since the last call; for options that count them."""
+        return await self._engine.num_encoded()
+
     async def _prepare_item(self, prompts: tuple[Prompt, ...]) -> AskedItem | FirstTokens:
         first, *others = prompts
         try:

@@ -43,8 +43,8 @@ def _joined(line: bytes, *, place: str, items: Mapping[str, AnsweredItem]) -> An
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ValueError(
-            f'{place}: expected {{"first": ID, "second": ID, "better": "first", "second" or "tie"}}, with "group" where '
-            f"prompts do not tell it; {'.'.join(map(str, first['loc']))}: {first['msg']}"
+            f'{place}: expected {{"first": ID, "second": ID, "better": "first", "second" or "tie"}}, with "group" '
+            f"where prompts do not tell it; {'.'.join(map(str, first['loc']))}: {first['msg']}"
         ) from error
     names = str(row.first), str(row.second)
     for name in names:

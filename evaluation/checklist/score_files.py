@@ -109,7 +109,8 @@ def compared(first: tuple[str, ItemScore], second: tuple[str, ItemScore], *, sca
         (scale, one.on(scale), other.on(scale)),
         *((label, part.score, other.dimensions[label].score) for label, part in one.dimensions.items()),
     ):
-        yield f"{label:<24} {_number(value):>10} {_number(other_value):>10} {_number(_difference(value, other_value)):>10}"
+        numbers = (value, other_value, _difference(value, other_value))
+        yield f"{label:<24} " + " ".join(f"{_number(number):>10}" for number in numbers)
     apart = [
         (difference, mine.question_id)
         for mine, theirs in zip(one.contributions, other.contributions, strict=True)

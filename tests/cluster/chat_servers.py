@@ -16,7 +16,8 @@ Reply = Callable[[str], str | None]
 class ChatServer(ThreadingHTTPServer):
     """Answers by ``reply`` and remembers the texts it was asked.
 
-    Asked for log-probs, it calls every character a token, and ``digits`` the likeliest ones wherever a digit stands.
+    Asked for log-probs, it calls every character a token, and ``digits`` the likeliest ones wherever a digit stands; with
+    ``first_tokens`` it has these likeliest for its first token and no others.
     """
 
     request_queue_size = 256
@@ -28,6 +29,7 @@ class ChatServer(ThreadingHTTPServer):
         self.digits: Mapping[str, float] = {}
         self.counts_tokens = True
         self.declines = False
+        self.first_tokens: Callable[[str], Mapping[str, float]] | None = None
 
     @property
     def url(self) -> str:
@@ -54,7 +56,11 @@ class _Handler(BaseHTTPRequestHandler):
         choice = {"index": 0, "message": {"role": "assistant", "content": reply}, "finish_reason": "stop"}
         if self.server.declines:
             choice["finish_reason"] = "content_filter"
-        if body.get("logprobs"):
+        if body.get("logprobs") and self.server.first_tokens is not None:
+            shares = self.server.first_tokens(text)
+            likely = [{"token": token, "logprob": math.log(share)} for token, share in shares.items()]
+            choice["logprobs"] = {"content": [{**likely[0], "top_logprobs": likely}]}
+        elif body.get("logprobs"):
             choice["logprobs"] = {"content": [self._token(character) for character in reply]}
         usage = {"usage": {"prompt_tokens": 10, "completion_tokens": 3}} if self.server.counts_tokens else {}
         self._send(200, {"choices": [choice], **usage})

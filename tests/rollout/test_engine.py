@@ -164,6 +164,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         seed=0,
         on_gpu=False,
         shares_gpu=False,
+        counts_encoded=True,
     )
     family = build_family(config, folder=str(folder))
     with asyncio.Runner() as runner:
