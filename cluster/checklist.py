@@ -16,10 +16,12 @@ from pathlib import Path
 from rich.console import Console
 
 from cluster.checklist_judge import ChecklistJudge, opened_asker
+from cluster.checklist_server import check_prompt, serve_checklist
 from cluster.preflight import ASKS_A_SERVER, LEARNS_NOTHING, make_run_folder
 from cluster.progress import ProgressDisplay, format_number
 from cluster.scoring_judge import unnamed_judge
 from conf.checklist import ChecklistConfig
+from conf.cli import CommandLine
 from conf.errors import ConfigError, did_you_mean
 from conf.load import load_run_config
 from conf.schema import RunConfig
@@ -44,15 +46,23 @@ FOLDER = "checklist"
 ANSWERS_FILE, WEIGHTS_FILE, REPORT_FILE = "answers.jsonl", "weights.yaml", "report.txt"
 DEFAULT_CHOICE = "checklist=image"
 PHASE = "checklist"
+SERVER = "reward-server"
 
 
-def checklist(words: Sequence[str], overrides: Sequence[str], console: Console) -> int:
+def checklist(line: CommandLine, console: Console) -> int:
     """Run one of the tools; returns the exit status."""
-    if not words or words[0] not in TOOLS:
-        given = f", got {words[0]}{did_you_mean(words[0], TOOLS)}" if words else ""
-        raise ConfigError([f"checklist takes one of {', '.join(TOOLS)} and its files{given}"])
-    config, options = checklist_config(overrides)
-    TOOLS[words[0]](words[1:], config, options, console)
+    known = (*TOOLS, SERVER)
+    if not line.words or line.words[0] not in known:
+        given = f", got {line.words[0]}{did_you_mean(line.words[0], known)}" if line.words else ""
+        raise ConfigError([f"checklist takes one of {', '.join(known)} and its files{given}"])
+    tool, *words = line.words
+    if tool != SERVER and (line.host, line.port) != (None, None):
+        raise ConfigError([f"--host, --port: belong to checklist {SERVER}, got {tool}"])
+    config, options = checklist_config(line.overrides)
+    if tool == SERVER:
+        _serve(words, config, options, console, host=line.host, port=line.port)
+    else:
+        TOOLS[tool](words, config, options, console)
     return 0
 
 
@@ -203,6 +213,23 @@ def pairs(words: Sequence[str], config: RunConfig, options: ChecklistConfig, con
     select_pairs(read_answer_files(paths, checklist=rule.checklist), rule=rule, selection=selection, folder=folder)
     console.print(describe(selection), soft_wrap=True)
     console.print(f"results {folder}", soft_wrap=True)
+
+
+def _serve(
+    words: Sequence[str],
+    config: RunConfig,
+    options: ChecklistConfig,
+    console: Console,
+    *,
+    host: str | None,
+    port: str | None,
+) -> None:
+    if words:
+        raise ConfigError([f"checklist {SERVER} takes no files, got {' '.join(words)}"])
+    check_prompt(options)
+    _check_judge(config)
+    asked = load_checklist(options.questions)
+    serve_checklist(config, options, console, rule=_rule_for(asked, options), host=host, port=port)
 
 
 TOOLS: dict[str, Callable[[Sequence[str], RunConfig, ChecklistConfig, Console], None]] = {

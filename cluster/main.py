@@ -93,7 +93,7 @@ def _run_here(line: CommandLine, console: Console) -> int:
         "evaluate": lambda: commands.evaluate(_only_word(line), line.overrides, console),
         "score": lambda: score.score(line.words, line.overrides, console),
         "compare": lambda: compare.compare(line.words, line.overrides, console),
-        "checklist": lambda: checklist.checklist(line.words, line.overrides, console),
+        "checklist": lambda: checklist.checklist(line, console),
         "benchmark": lambda: benchmark.judge_by_benchmark(line.words, line.overrides, console),
         "compare-judges": lambda: benchmark.compare(line.words, console),
         "rank": lambda: ranking.rank_answers(line.words, line.overrides, console),

@@ -25,7 +25,7 @@ from evaluation.scoring.asking import Questioner
 from evaluation.scoring.endpoint import ChatScorer
 from evaluation.scoring.engines import EngineScorer
 from evaluation.scoring.results import Settings
-from evaluation.scoring.rows import RowWriter
+from evaluation.scoring.rows import RowWriter, ScoreRow
 from evaluation.scoring.run import Scorer
 from rollout.datasets.base import declared_scale
 from rollout.wordings import Kind, look_up
@@ -42,7 +42,7 @@ FILES_THAT_DECIDE = ("*.json", "*.jinja", "*.txt", "*.bin")
 class ScoringJudge:
     """A judge that can be asked once it is started."""
 
-    scorer: Scorer
+    scorer: Scorer[ScoreRow]
     answerer: Answerer
     """The same judge for other questions."""
     settings: Settings

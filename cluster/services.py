@@ -28,10 +28,7 @@ def serve(overrides: Sequence[str], console: Console, *, host: str | None, port:
     """Serve the rewards of a configuration for its training prompts until interrupted."""
     config = load_run_config(overrides)
     refuse_idle(ineffective_judge_settings(config), overrides)
-    if port is not None and not (port.isdecimal() and 0 < int(port) < 65536):
-        raise ConfigError([f"--port={port}: expected a port from 1 to 65535"])
-    where, at = host or DEFAULT_HOST, int(port or DEFAULT_PORT)
-    _check_free(where, at)
+    where, at = address_of(host, port)
     train = build_data(config.data).train
     prompts = {message_of(prompt): prompt for prompt in map(train.prompt, range(len(train)))}
 
@@ -44,6 +41,19 @@ def serve(overrides: Sequence[str], console: Console, *, host: str | None, port:
         console.print(f"rewards of {len(prompts)} prompts of {train.source} at http://{where}:{at}/get_reward")
         asyncio.run(run())
     return 0
+
+
+def address_of(host: str | None, port: str | None) -> tuple[str, int]:
+    """Where to listen, of what was given on the command line.
+
+    Raises:
+        ConfigError: It is no port, or cannot be listened on.
+    """
+    if port is not None and not (port.isdecimal() and 0 < int(port) < 65536):
+        raise ConfigError([f"--port={port}: expected a port from 1 to 65535"])
+    where, at = host or DEFAULT_HOST, int(port or DEFAULT_PORT)
+    _check_free(where, at)
+    return where, at
 
 
 def _check_free(host: str, port: int) -> None:

@@ -29,7 +29,7 @@ _MEANINGS: dict[Command, str] = {
     "evaluate": "answer the test prompts with a finished model",
     "score": "score pictures and videos: score PATH ... model.path=FOLDER (docs/scoring.md)",
     "compare": "compare two pictures: compare FILE FILE; or two answers: compare FILE QUESTION ANSWER ANSWER",
-    "checklist": "ask, score, compare, fit or pairs: checklist score PATH ... model.path=FOLDER (docs/checklists.md)",
+    "checklist": "ask, score, compare, fit, pairs, reward-server: checklist score PATH (docs/checklists.md)",
     "benchmark": "judge a reward benchmark: benchmark NAME FILE (docs/benchmarks-judges.md)",
     "compare-judges": "where two benchmark results agree: compare-judges FOLDER FOLDER",
     "rank": "rank several answers to each question: rank FILE (docs/benchmarks-judges.md)",
@@ -61,11 +61,12 @@ _HYDRA_SWITCHES = {
 _INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _TAKE_A_VALUE = ("--address", "--host", "--port", "--attempts", "--hang-after", "--start-within")
 _OWN_SWITCHES = ("--help", "-h", "--multirun", "-m", "--dry-run", *_TAKE_A_VALUE)
-_BELONGS_TO: dict[str, Command] = {
-    "--dry-run": "train", "--address": "submit", "--host": "reward-server", "--port": "reward-server",
-    "--attempts": "keep-running", "--hang-after": "keep-running", "--start-within": "keep-running",
+_SERVES: tuple[Command, ...] = ("reward-server", "checklist")
+_BELONGS_TO: dict[str, tuple[Command, ...]] = {
+    "--dry-run": ("train",), "--address": ("submit",), "--host": _SERVES, "--port": _SERVES,
+    "--attempts": ("keep-running",), "--hang-after": ("keep-running",), "--start-within": ("keep-running",),
 }  # fmt: skip
-"""The only command a switch means something to."""
+"""The only commands a switch means something to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,9 +127,10 @@ def parse_command_line(arguments: Sequence[str]) -> CommandLine:
         else:
             words.append(argument)
     command = _command(words, asks_hydra=bool(switches))
-    stray = [name for name in own if _BELONGS_TO.get(name, command) != command]
+    stray = [name for name in own if command not in _BELONGS_TO.get(name, (command,))]
     if stray:
-        raise ConfigError([f"{name}: belongs to the command {_BELONGS_TO[name]}, got {command}" for name in stray])
+        owners = {name: " or ".join(_BELONGS_TO[name]) for name in stray}
+        raise ConfigError([f"{name}: belongs to the command {owners[name]}, got {command}" for name in stray])
     return _command_line(command, words=words, overrides=overrides, hydra_switches=switches, own=own)
 
 
@@ -226,7 +228,7 @@ switches
   -sc install=bash   print the shell code for tab completion: eval "$(arbiter -sc install=bash)"
   --dry-run       (train) print pictures, rollouts, steps, epochs and memory, and stop
   --address URL   (submit) the Ray dashboard, such as http://127.0.0.1:8265
-  --host, --port  (reward-server) where to listen, by default on 127.0.0.1:20240
+  --host, --port  (reward-server, checklist reward-server) where to listen, by default on 127.0.0.1:20240
   --attempts N    (keep-running) give up after N attempts without a newer checkpoint, by default 5
   --hang-after S  (keep-running) seconds without progress that are a hang, by default 3 cluster.step_timeout_s
   --start-within S   (keep-running) seconds to come up, by default 3 cluster.start_timeout_s

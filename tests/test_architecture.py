@@ -45,7 +45,7 @@ DOORS = {
     "httpx": ("judge_client/endpoint.py",),
     "uvicorn": ("judge_client/rule_server.py", "rewards/server.py"),
     "starlette": ("judge_client/rule_server.py",),
-    "fastapi": ("rewards/server.py",),
+    "fastapi": ("rewards/server.py", "rewards/checklist/server.py"),
     "aiohttp": ("rewards/terms/remote.py",),
     "av": ("rollout/videos.py", "rollout/datasets/clips.py"),
     "pyarrow": ("rollout/datasets/pair_files.py",),

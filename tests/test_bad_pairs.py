@@ -213,10 +213,13 @@ COMMANDS: Mapping[str, tuple[Sequence[str], str]] = {
         ("reward-server", "data=photo_pairs", "rewards=choice", "--port=http"),
         "--port=http: expected a port from 1 to 65535",
     ),
-    "training at a port": (("train", "--port=8000"), "--port: belongs to the command reward-server, got train"),
+    "training at a port": (
+        ("train", "--port=8000"),
+        "--port: belongs to the command reward-server or checklist, got train",
+    ),
     "evaluation on a host": (
         ("evaluate", "HERE", "--host=127.0.0.1"),
-        "--host: belongs to the command reward-server, got evaluate",
+        "--host: belongs to the command reward-server or checklist, got evaluate",
     ),
     "traces to nowhere": (("collect-traces", *TRAINING_ROWS), "collect-traces takes the file to write, got none"),
     "traces of scores": (

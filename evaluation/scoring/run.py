@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from evaluation.scoring.items import Item
 from evaluation.scoring.results import Row, ScoreSheet
@@ -12,10 +12,13 @@ from evaluation.scoring.results import Row, ScoreSheet
 MAX_FAILED_IN_A_ROW = 20
 
 
-class Scorer(Protocol):
+R_co = TypeVar("R_co", bound=Row, covariant=True)
+
+
+class Scorer(Protocol[R_co]):
     """A judge of items; takes them as it needs them."""
 
-    def score(self, items: Iterable[Item]) -> AsyncGenerator[Sequence[Row], None]:
+    def score(self, items: Iterable[Item]) -> AsyncGenerator[Sequence[R_co], None]:
         """Yield one row per item, several at a time."""
         ...
 
@@ -42,7 +45,7 @@ class JudgeGone(ConnectionError):
 
 
 async def score_items(
-    items: Iterable[Item], *, scorer: Scorer, sheet: ScoreSheet, on_progress: Callable[[Progress], None]
+    items: Iterable[Item], *, scorer: Scorer[Row], sheet: ScoreSheet, on_progress: Callable[[Progress], None]
 ) -> Progress:
     """Score what the sheet does not have; how it went.
 

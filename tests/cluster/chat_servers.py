@@ -16,8 +16,8 @@ Reply = Callable[[str], str | None]
 class ChatServer(ThreadingHTTPServer):
     """Answers by ``reply`` and remembers the texts it was asked.
 
-    Asked for log-probs, it calls every character a token, and ``digits`` the likeliest ones wherever a digit stands; with
-    ``first_tokens`` it has these likeliest for its first token and no others.
+    Asked for log-probs, it calls every character a token, and ``digits`` the likeliest ones wherever a digit stands;
+    with ``first_tokens`` it has these likeliest for its first token and no others.
     """
 
     request_queue_size = 256

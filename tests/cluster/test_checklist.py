@@ -1,5 +1,6 @@
 """``arbiter checklist`` as a user starts it: chat servers, answer files, published examples, and what is refused."""
 
+import asyncio
 import csv
 import json
 import subprocess
@@ -12,9 +13,15 @@ import pytest
 from PIL import Image
 
 from cluster.checklist import checklist_config
+from cluster.checklist_judge import opened_asker
+from cluster.checklist_server import judge_items
 from cluster.main import main
+from evaluation.checklist.score_files import ScoreRule
+from evaluation.checklist.setup import load_checklist
 from rewards.checklist.load import look_up, read_checklist
-from rewards.checklist.weights import read_weights
+from rewards.checklist.scoring import ItemScore
+from rewards.checklist.server import Judged, ShownItem
+from rewards.checklist.weights import equal_weights, read_weights
 from tests.cluster.chat_servers import ChatServer, chat_server
 from tests.cluster.jobs import ROOT
 from tests.refusals import refusal, write_lines
@@ -173,8 +180,8 @@ def test_gates_and_unusable_answers_are_as_the_settings_say(here: Path) -> None:
         return row["score"], row["num_closed"]
 
     assert score() == (None, 1)
-    assert score("checklist.unusable=leave_out") == (pytest.approx(0.5 / 3), 1)
-    assert score("checklist.unusable=leave_out", "checklist.applies_gates=false") == (pytest.approx(1.5 / 3), 0)
+    assert score("checklist.unusable=leave_out") == pytest.approx((0.5 / 3, 1))
+    assert score("checklist.unusable=leave_out", "checklist.applies_gates=false") == pytest.approx((1.5 / 3, 0))
 
 
 def video_row(name: str, no_at: Sequence[int], *, prompt: str = "a cat") -> dict[str, object]:
@@ -259,21 +266,20 @@ def test_weights_are_fitted_told_and_used(here: Path, capsys: pytest.CaptureFixt
     assert rows["1x"] - rows["1y"] == pytest.approx(weights.by_id["sharp_all"] - weights.by_id["cat_whole"])
 
 
-def test_two_pictures_are_compared_and_told_apart(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = iter(["yes"] * 4 + ["yes", "yes", "no", "yes"])
-    with chat_server(lambda text: next(told)) as server:
-        given = words(here, "compare", str(here / "red.png"), str(here / "blue.png"), *ask(server))
-        assert main([*given, "judge.max_concurrent=1"]) == 0
+def test_two_pictures_are_compared(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with chat_server(lambda text: "yes") as server:
+        assert main(words(here, "compare", str(here / "red.png"), str(here / "blue.png"), *ask(server))) == 0
+        assert len(server.asked) == 2 * len(QUESTIONS)
     output = capsys.readouterr().out
-    assert output.endswith(f"A {here / 'red.png'} is better by 0.3333\n")
-    assert "  sharp_all" in output
-    assert "  sharp_some" not in output
+    assert ["share", "1.0000", "1.0000", "0.0000"] in [line.split() for line in output.splitlines()]
+    assert output.endswith("the same score\n")
+    assert not (here / "run").exists()
 
 
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ((), "checklist takes one of ask, score, compare, fit, pairs and its files"),
+        ((), "checklist takes one of ask, score, compare, fit, pairs, reward-server and its files"),
         (("scroe", "a.png"), "got scroe; did you mean score?"),
         (("ask", "HERE/red.png"), "model.path: name the judge"),
         (
@@ -292,6 +298,10 @@ def test_two_pictures_are_compared_and_told_apart(here: Path, capsys: pytest.Cap
         (("score", "HERE/a.jsonl", "checklist.weights=gone.yaml"), "gone.yaml: cannot be read"),
         (("fit", "HERE/a.jsonl"), "got 1 of answers and none of pairs"),
         (("pairs", "HERE/red.png"), "red.png is none"),
+        (("ask", "HERE/red.png", "--port", "1"), "--host, --port: belong to checklist reward-server, got ask"),
+        (("reward-server", "a.png"), "takes no files, got a.png"),
+        (("reward-server", "--port", "x", *NOWHERE), "--port=x: expected a port from 1 to 65535"),
+        (("reward-server", "checklist.prompt=cat", *NOWHERE), "checklist.prompt: has no effect"),
         (("score", "HERE/a.jsonl", "checklist.wording=Well?"), "wording must hold [[question]] once, got 'Well?'"),
     ],
 )
@@ -306,6 +316,28 @@ def test_what_cannot_be_done_is_one_line(
     assert problem in line
 
 
+def test_a_generator_gets_rewards_of_the_pictures_it_names(here: Path) -> None:
+    async def judged(url: str) -> list[Judged]:
+        settings = [f"checklist.questions={here / 'own.yaml'}", "judge=remote", f"judge.base_urls=[{url}]"]
+        config, options = checklist_config([*settings, "judge.max_attempts=1"])
+        own = load_checklist(options.questions)
+        rule = ScoreRule(
+            checklist=own, weights=equal_weights(own), applies_gates=True, unusable="no_score", scale="share"
+        )
+        named = (("red.png", "a cat"), ("red.png", None), ("clip.mp4", "a cat"), ("own.yaml", "a dog"))
+        items = [ShownItem(path=str(here / name), prompt=prompt) for name, prompt in named]
+        async with opened_asker(config, options, checklist=own) as judge:
+            return await judge_items(judge, items, rule=rule)
+
+    with chat_server(lambda text: "no" if "Does it show" in text else "yes") as server:
+        good, unprompted, clip, torn = asyncio.run(judged(server.url))
+    assert isinstance(good, ItemScore)
+    assert good.share == pytest.approx(0.75)
+    assert unprompted == "no prompt, which questions of own quote"
+    assert str(clip).endswith("clip.mp4: video, the checklist own asks about images")
+    assert str(torn).startswith("unreadable_image: ")
+
+
 @pytest.mark.parametrize("name", ["image", "video"])
 def test_a_choice_names_the_checklist_of_its_name(name: str) -> None:
     _, options = checklist_config([f"checklist={name}"])
@@ -317,5 +349,5 @@ def test_help_loads_no_model_and_no_ray() -> None:
         "import sys; from cluster.main import main; main(['checklist', 'ask', '--help']); print('ray' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "checklist score PATH ..." in done.stdout
+    assert "checklist score PATH" in done.stdout
     assert done.stdout.endswith("False\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.checklist import SERVER, TOOLS, checklist_config
 from cluster.score import scoring_config
 from conf.errors import ConfigError
 from conf.groups import group_choices
@@ -40,6 +41,13 @@ def test_documented_scoring_is_a_valid_configuration(words: list[str]) -> None:
     # A published checkpoint, or a server, is not shown thumbnails.
     if "runs/" not in " ".join(words):
         assert config.model.max_pixels == 1_003_520
+
+
+@pytest.mark.parametrize("words", [*commands("checklists.md", starts="arbiter checklist")])
+def test_documented_checklist_commands_are_valid_configurations(words: list[str]) -> None:
+    assert words[0] in (*TOOLS, SERVER)
+    _, options = checklist_config([word for word in words if "=" in word])
+    assert options.scale == "share"
 
 
 def released_options() -> list[str]:

@@ -1,4 +1,4 @@
-"""Many questions about one picture or video through the real engine: answers, tokens computed, vision runs, failures."""
+"""Many questions about one picture or video through the real engine: answers, tokens computed, vision runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
