@@ -46,6 +46,8 @@ FOLDER = "checklist"
 ANSWERS_FILE, WEIGHTS_FILE, REPORT_FILE = "answers.jsonl", "weights.yaml", "report.txt"
 DEFAULT_CHOICE = "checklist=image"
 PHASE = "checklist"
+STRENGTHS, NUM_FOLDS, NUM_RESAMPLES = (0.0, 1e-4, 1e-3, 1e-2, 1e-1), 5, 1000
+"""Of learning weights: penalties to choose from, folds to choose by, redrawings of the prompts."""
 SERVER = "reward-server"
 
 
@@ -124,7 +126,7 @@ def score(words: Sequence[str], config: RunConfig, options: ChecklistConfig, con
         paths = [_folder(config) / ANSWERS_FILE]
     rule, folder = _rule(options, paths=paths), _folder(config)
     counts = write_scores(read_answer_files(paths, checklist=rule.checklist), rule=rule, folder=folder)
-    consistency = ConsistencyCount(rule.checklist, applies_gates=rule.applies_gates)
+    consistency = ConsistencyCount(rule.checklist)
     for item in read_answer_files(paths, checklist=rule.checklist):
         consistency.add(item.answers)
     console.print(format_consistency(consistency), soft_wrap=True)
@@ -176,18 +178,8 @@ def fit(words: Sequence[str], config: RunConfig, options: ChecklistConfig, conso
         raise ConfigError([f"checklist fit takes files of answers and one file of pairs; got {got}"])
     asked = asked_part(answers, checklist=load_checklist(options.questions))
     items = {item.item_id: item for item in read_answer_files(answers, checklist=asked)}
-    table = tabulate(
-        read_labelled_pairs(others[0], items=items),
-        checklist=asked,
-        units=options.fit.units,
-        applies_gates=options.applies_gates,
-    )
-    plan = LearningPlan(
-        strengths=options.fit.strengths,
-        num_folds=options.fit.num_folds,
-        num_resamples=options.fit.num_resamples,
-        seed=config.run.seed,
-    )
+    table = tabulate(read_labelled_pairs(others[0], items=items), checklist=asked, units="zero_one")
+    plan = LearningPlan(strengths=STRENGTHS, num_folds=NUM_FOLDS, num_resamples=NUM_RESAMPLES, seed=config.run.seed)
     learned = learn_weights(table, plan=plan)
     report, folder = format_weights(learned, checklist=asked), _folder(config)
     write_weights(folder / WEIGHTS_FILE, weights=learned.weights, checklist=asked)
@@ -281,7 +273,6 @@ def _rule_for(asked: Checklist, options: ChecklistConfig) -> ScoreRule:
     return ScoreRule(
         checklist=asked,
         weights=load_weights(options.weights, questions=options.questions, asked=asked),
-        applies_gates=options.applies_gates,
         unusable=options.unusable,
         scale=options.scale,
     )

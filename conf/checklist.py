@@ -9,20 +9,6 @@ from conf.base import Section
 QUESTION = "[[question]]"
 
 
-class ChecklistFitConfig(Section):
-    """How weights are learned from pairs."""
-
-    strengths: tuple[float, ...] = Field(min_length=1)
-    """Penalties to choose from by cross-validation; 0 is none."""
-    num_folds: int = Field(ge=2)
-    """Parts of the prompts, each of which is held out once."""
-    num_resamples: int = Field(ge=1)
-    """Redrawings of the prompts, which give the intervals."""
-    units: Literal["zero_one", "signed"]
-    """What a no counts: 0, fitting the paper's score, or -1, fitting the released one; differs in gated questions
-    only."""
-
-
 class ChecklistPairsConfig(Section):
     """Which pairs are kept for preference optimisation."""
 
@@ -53,13 +39,10 @@ class ChecklistConfig(Section):
     window: int = Field(ge=1)
     """Pictures or videos handed to the engines at a time, and written down together; two windows are in memory at
     once."""
-    applies_gates: bool
-    """Whether a no to a gate closes its questions."""
     unusable: Literal["no_score", "leave_out"]
     """What an answer that is neither yes nor no means: no score, or a score of the other questions."""
     scale: Literal["paper", "signed", "mean", "share"]
     """The scale of the column ``score``, of comparisons and of rewards (docs/checklists.md)."""
-    fit: ChecklistFitConfig
     pairs: ChecklistPairsConfig
 
     @model_validator(mode="after")

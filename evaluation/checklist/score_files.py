@@ -22,7 +22,6 @@ class ScoreRule:
 
     checklist: Checklist
     weights: Weights
-    applies_gates: bool
     unusable: Unusable
     scale: ScoreScale
 
@@ -33,13 +32,7 @@ class ScoreRule:
             ValueError: An answer is to no question of the checklist.
         """
         try:
-            return score_answers(
-                item.answers,
-                checklist=self.checklist,
-                weights=self.weights,
-                applies_gates=self.applies_gates,
-                unusable=self.unusable,
-            )
+            return score_answers(item.answers, checklist=self.checklist, weights=self.weights, unusable=self.unusable)
         except ValueError as error:
             raise ValueError(f"{item.place}: {error}") from error
 

@@ -181,7 +181,6 @@ def test_gates_and_unusable_answers_are_as_the_settings_say(here: Path) -> None:
 
     assert score() == (None, 1)
     assert score("checklist.unusable=leave_out") == pytest.approx((0.5 / 3, 1))
-    assert score("checklist.unusable=leave_out", "checklist.applies_gates=false") == pytest.approx((1.5 / 3, 0))
 
 
 def video_row(name: str, no_at: Sequence[int], *, prompt: str = "a cat") -> dict[str, object]:
@@ -250,7 +249,7 @@ def labelled(here: Path) -> list[str]:
 
 def test_weights_are_fitted_told_and_used(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = labelled(here)
-    assert main([*words(here, "fit", *given), "checklist.fit.num_resamples=20"]) == 0
+    assert main(words(here, "fit", *given)) == 0
     output = capsys.readouterr().out
     assert "40 pairs of 40 prompts; left out: 1 ties, 0 with an unusable answer" in output
     assert "weight 0, answered alike in every pair: sharp_some" in output
@@ -321,9 +320,7 @@ def test_a_generator_gets_rewards_of_the_pictures_it_names(here: Path) -> None:
         settings = [f"checklist.questions={here / 'own.yaml'}", "judge=remote", f"judge.base_urls=[{url}]"]
         config, options = checklist_config([*settings, "judge.max_attempts=1"])
         own = load_checklist(options.questions)
-        rule = ScoreRule(
-            checklist=own, weights=equal_weights(own), applies_gates=True, unusable="no_score", scale="share"
-        )
+        rule = ScoreRule(checklist=own, weights=equal_weights(own), unusable="no_score", scale="share")
         named = (("red.png", "a cat"), ("red.png", None), ("clip.mp4", "a cat"), ("own.yaml", "a dog"))
         items = [ShownItem(path=str(here / name), prompt=prompt) for name, prompt in named]
         async with opened_asker(config, options, checklist=own) as judge:
