@@ -191,27 +191,37 @@ class RolloutWorker:
         first, *others = prompts
         try:
             rendered = await self._read(first, max_tokens=1)
-            further = [self._further(rendered, first, prompt) for prompt in others]
+            num_shared, further = await asyncio.to_thread(self._further, rendered, prompts)
         except Unusable as unusable:
             return FirstTokens(failure=unusable.failure)
-        _, end = self._family.text_tokens(self._family.engine_text(first))
         return AskedItem(
             first=self._request(first, rendered, num_completions=1, seed=0),
             others=[self._request(*both, num_completions=1, seed=0) for both in zip(others, further, strict=True)],
-            num_shared_tokens=len(rendered["prompt_token_ids"]) - len(end),
+            num_shared_tokens=num_shared,
         )
 
-    def _further(self, rendered: RenderedPrompt, first: Prompt, prompt: Prompt) -> RenderedPrompt:
-        """Another question about what ``first``, rendered already, shows."""
-        assert list(prompt.media()) == list(first.media()), "the questions of an item are about one thing"
+    def _further(self, rendered: RenderedPrompt, prompts: tuple[Prompt, ...]) -> tuple[int, list[RenderedPrompt]]:
+        """How many tokens of ``rendered``, the first prompt, all have in common, and the others made of it.
+
+        Raises:
+            Unusable: One of them cannot be asked.
+        """
+        first, *others = prompts
         beginning, end = self._family.text_tokens(self._family.engine_text(first))
-        try:
-            same, other_end = self._family.text_tokens(self._family.engine_text(prompt))
-            self._check_room(len(rendered["prompt_token_ids"]) - len(end) + len(other_end), max_tokens=1)
-        except ValueError as error:
-            raise Unusable(Failure(kind="unusable_text", detail=str(error))) from error
-        assert same == beginning, "the media comes before everything that differs"
-        return with_other_end(rendered, num_kept=len(rendered["prompt_token_ids"]) - len(end), end=other_end)
+        num_shared = len(rendered["prompt_token_ids"]) - len(end)
+        further = []
+        for prompt in others:
+            assert list(prompt.media()) == list(first.media()), "the questions of an item are about one thing"
+            kind: FailureKind = "unusable_text"
+            try:
+                same, other_end = self._family.text_tokens(self._family.engine_text(prompt))
+                kind = "too_long"
+                self._check_room(num_shared + len(other_end), max_tokens=1)
+            except ValueError as error:
+                raise Unusable(Failure(kind=kind, detail=str(error))) from error
+            assert same == beginning, "the media comes before everything that differs"
+            further.append(with_other_end(rendered, num_kept=num_shared, end=other_end))
+        return num_shared, further
 
     async def forced_logprobs(self, tokens: Sequence[ForcedToken]) -> list[float]:
         """Log-prob in nats of each token, by the distribution that is sampled from and the weights of now.

@@ -10,7 +10,7 @@ from cluster.engines import RolloutPool
 from cluster.remote import DeadlineExceeded
 from conf.schema import SamplingConfig
 from rollout.types import Prompt, RolloutGroup
-from rollout.worker_types import EndedText, GenerationOrder
+from rollout.worker_types import EndedText, FirstTokens, GenerationOrder, QuestionOrder
 from tests.builders import make_group, make_prompt
 
 SAMPLING = SamplingConfig(temperature=1.0, top_p=1.0, max_tokens=8)
@@ -33,6 +33,11 @@ class FakeEngine:
         self._gate = gate
         self.generate = FakeMethod(self._generate)
         self.stream = FakeMethod(self._stream)
+        self.first_tokens = FakeMethod(self._first_tokens)
+
+    async def _first_tokens(self, order: QuestionOrder) -> list[FirstTokens]:
+        self.served += [[prompt.prompt_id for prompt in item] for item in order.items]
+        return [FirstTokens(logprobs=tuple({prompt.prompt_id: 0.0} for prompt in item)) for item in order.items]
 
     async def _generate(self, order: GenerationOrder) -> list[RolloutGroup]:
         self.served.append([prompt.prompt_id for prompt in order.prompts])
@@ -62,6 +67,16 @@ def test_groups_come_back_in_the_order_of_the_prompts() -> None:
     pool = pool_of([FakeEngine(), FakeEngine(), FakeEngine()])
     groups = asyncio.run(pool.generate(prompts(8), step=0))
     assert [group.prompt.prompt_id for group in groups] == [f"p{index}" for index in range(8)]
+
+
+def test_all_questions_about_an_item_go_to_one_engine_and_come_back_in_order() -> None:
+    engines, asked = [FakeEngine(), FakeEngine()], prompts(8)
+    items = [tuple(asked[:3]), tuple(asked[3:5]), tuple(asked[5:])]
+    pool = pool_of(engines)
+    found = asyncio.run(pool.first_tokens(QuestionOrder(items=items, spellings=("yes",))))
+    assert [[*logprobs] for one in found for logprobs in one.logprobs] == [[f"p{index}"] for index in range(8)]
+    assert [engine.served for engine in engines] == [[["p0", "p1", "p2"], ["p5", "p6", "p7"]], [["p3", "p4"]]]
+    assert pool.num_pending == 0
 
 
 def test_idle_engines_share_evenly() -> None:
