@@ -9,10 +9,11 @@ import argparse
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from PIL import Image
 from rich.console import Console
 
 from cluster.bench.crops import crops
@@ -30,6 +31,9 @@ from rollout.worker_types import FirstTokens, MediaLimits, QuestionOrder
 
 FOLDER = Path("runs/bench/checklist")
 NUM_QUESTIONS, NUM_FRAMES, FPS = 29, 24, 4.0
+SIDE_PX = 224
+NUM_CROPS = 48
+"""As few as the data set makes."""
 WORDING = f"{QUESTION} Answer yes or no."
 
 
@@ -73,8 +77,7 @@ def _settings(folder: Path) -> list[str]:
 
 
 def _prompts() -> tuple[Prompt, ...]:
-    frames = sorted(crops(FOLDER / "frames", count=NUM_FRAMES).iterdir())
-    media = Media(kind="video", frames=tuple(map(str, frames)), fps=FPS)
+    media = Media(kind="video", frames=tuple(map(str, _frames())), fps=FPS)
     asked = look_up("video").without_prompt().asked[:NUM_QUESTIONS]
     assert len(asked) == NUM_QUESTIONS, "the checklist has more"
     return tuple(
@@ -88,6 +91,16 @@ def _prompts() -> tuple[Prompt, ...]:
         )
         for one in asked
     )
+
+
+def _frames() -> Iterator[Path]:
+    """Crops of photographs, enlarged to what a tiny judge is shown of a frame at most."""
+    folder = FOLDER / "frames"
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(crops(FOLDER / "crops", count=NUM_CROPS).iterdir())[:NUM_FRAMES]:
+        with Image.open(path) as crop:
+            crop.resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC).save(folder / path.name)
+        yield folder / path.name
 
 
 Side = tuple[Cost, list[FirstTokens]]

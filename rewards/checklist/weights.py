@@ -73,11 +73,13 @@ def read_weights(path: Path, *, checklist: Checklist) -> Weights:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        file = _File.model_validate(json.loads(text) if path.suffix == ".json" else yaml.safe_load(text))
+        file = _File.model_validate_json(
+            text if path.suffix == ".json" else json.dumps(yaml.safe_load(text), default=str)
+        )
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}; learn weights, or use equal ones") from error
-    except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected weights as YAML or JSON: {' '.join(str(error).split())}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: expected weights as YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         problems = [f"{path}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         raise ValueError("\n".join(problems)) from error

@@ -159,10 +159,17 @@ def test_a_question_about_a_missing_prompt_is_refused(tmp_path: Path) -> None:
 LISTED = make_checklist({"a": {"b": 2}, "c": {"d": 1}})
 
 
-def test_weights_are_written_and_read_back_to_the_bit(tmp_path: Path) -> None:
-    weights = Weights(by_id={"a.b.1": 0.1, "a.b.2": 2.0 / 3.0, "c.d.1": 0.0})
-    write_weights(tmp_path / "weights.json", weights=weights, checklist=LISTED)
-    assert read_weights(tmp_path / "weights.json", checklist=LISTED) == weights
+@pytest.mark.parametrize("name", ["weights.json", "weights.yaml"])
+def test_weights_are_written_and_read_back_to_the_bit(tmp_path: Path, name: str) -> None:
+    weights = Weights(by_id={"a.b.1": 1e-7 / 3.0, "a.b.2": 2.0 / 3.0, "c.d.1": 0.0})
+    write_weights(tmp_path / name, weights=weights, checklist=LISTED)
+    assert read_weights(tmp_path / name, checklist=LISTED) == weights
+
+
+def test_weights_that_are_no_yaml_are_named(tmp_path: Path) -> None:
+    (tmp_path / "weights.yaml").write_text("weights: [")
+    with pytest.raises(ValueError, match=r"weights\.yaml: expected weights as YAML: while parsing"):
+        read_weights(tmp_path / "weights.yaml", checklist=LISTED)
 
 
 def test_equal_weights_are_one_together() -> None:
