@@ -38,8 +38,8 @@ from evaluation.scoring.results import ScoreSheet, open_sheet
 from evaluation.scoring.run import Progress, score_items
 from rewards.checklist.features import tabulate
 from rewards.checklist.pairs import PairRule, PairSelection, describe
-from rewards.checklist.questions import Checklist
 from rewards.checklist.weights import write_weights
+from rollout.checklist.questions import Checklist
 
 FOLDER = "checklist"
 """Results lie in this folder of the run."""

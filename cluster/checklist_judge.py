@@ -17,7 +17,7 @@ from evaluation.benchmarks.chat_messages import MessageWriter
 from evaluation.checklist.askers import ChatAsker, EngineAsker
 from evaluation.checklist.asking import AnswerWriter, ChecklistQuestioner
 from evaluation.scoring.results import Settings
-from rewards.checklist.questions import Checklist
+from rollout.checklist.questions import Checklist
 from rollout.worker_types import MediaLimits
 
 

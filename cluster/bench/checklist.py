@@ -25,7 +25,7 @@ from conf.load import load_run_config
 from conf.schema import RunConfig
 from evaluation.tables import aligned
 from rewards.checklist.answers import SPELLINGS, read_logprobs
-from rewards.checklist.load import look_up
+from rollout.checklist.load import look_up
 from rollout.types import Media, Message, Prompt, Unlabelled
 from rollout.worker_types import FirstTokens, MediaLimits, QuestionOrder
 

@@ -6,15 +6,15 @@ item --questions--> one prompt each, the media before the question --answers--> 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from conf.checklist import QUESTION
 from conf.data import VideoConfig
 from evaluation.checklist.rows import AnswerRow, value_of
 from evaluation.scoring.asking import SOURCE, media_of, printable
 from evaluation.scoring.items import Item
 from evaluation.scoring.rows import status_of
 from rewards.checklist.answers import Answer
-from rewards.checklist.questions import Checklist, Gate, Question
-from rollout.types import Failure, Media, Message, Prompt, Unlabelled
+from rollout.checklist.asking import question_messages
+from rollout.checklist.questions import Checklist, Gate, Question
+from rollout.types import Failure, Media, Prompt, Unlabelled
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,10 +42,9 @@ class ChecklistQuestioner:
         return self.prompt if item.prompt is None else item.prompt
 
     def _prompt(self, item: Item, media: Media, one: Gate | Question) -> Prompt:
-        text = self.wording.replace(QUESTION, one.asked_of(self.made_from(item)))
         return Prompt(
             prompt_id=printable(f"{item.item_id} {one.id}"),
-            messages=(Message(role="user", content=(media, text)),),
+            messages=question_messages(one, media=media, wording=self.wording, made_from=self.made_from(item)),
             reference=Unlabelled(),
             source=SOURCE,
             content_id=printable(item.path),

@@ -12,8 +12,8 @@ from itertools import combinations
 
 from evaluation.tables import aligned, percent
 from rewards.checklist.answers import Answer
-from rewards.checklist.questions import Checklist
 from rewards.checklist.readings import Reading, read_answers
+from rollout.checklist.questions import Checklist
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

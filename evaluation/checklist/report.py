@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from evaluation.checklist.learning import LearnedWeights, QuestionWeight
 from evaluation.intervals import Estimate
 from evaluation.tables import aligned, decimals, percent, percent_interval, points
-from rewards.checklist.questions import Checklist
+from rollout.checklist.questions import Checklist
 
 
 def format_weights(learned: LearnedWeights, *, checklist: Checklist) -> str:

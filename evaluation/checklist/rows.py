@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from evaluation.scoring.rows import RowStatus
 from rewards.checklist.answers import Answer, read_value
-from rewards.checklist.questions import Checklist
+from rollout.checklist.questions import Checklist
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.checklist.rows import AnsweredItem
-from rewards.checklist.questions import Checklist
 from rewards.checklist.scoring import ItemScore, ScoreScale, Unusable, score_answers
 from rewards.checklist.weights import Weights
+from rollout.checklist.questions import Checklist
 
 SCORES_FILE, TABLE_FILE = "scores.jsonl", "scores.csv"
 SCALES: tuple[ScoreScale, ...] = ("paper", "signed", "mean", "share")

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from rewards.checklist.load import look_up
 from rewards.checklist.published import load_published
-from rewards.checklist.questions import Checklist
 from rewards.checklist.weights import Weights, equal_weights, kept_weights, read_weights
+from rollout.checklist.load import look_up
+from rollout.checklist.questions import Checklist
 
 PUBLISHED_ENDING, PUBLISHED_WEIGHTS_ENDING = ".txt", ".json"
 

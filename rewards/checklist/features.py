@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewards.checklist.answers import Answer
-from rewards.checklist.questions import Checklist
 from rewards.checklist.readings import Units, feature_vector, read_answers
+from rollout.checklist.questions import Checklist
 
 Better = Literal["first", "second", "tie"]
 Array = NDArray[np.float64]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rewards.checklist.questions import PROMPT, Checklist, Dimension, Gate, Kind, Question, SubDimension
 from rewards.checklist.weights import Weights
+from rollout.checklist.questions import PROMPT, Checklist, Dimension, Gate, Kind, Question, SubDimension
 
 PublishedName = Literal["image", "image_select", "video", "video_select"]
 HarmGate = Literal["released", "off"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from conf.errors import did_you_mean
 from rewards.checklist.answers import Answer
-from rewards.checklist.questions import Checklist, Placed
+from rollout.checklist.questions import Checklist, Placed
 
 ReadingStatus = Literal["counted", "closed", "missing", "unknown", "failed", "gate_unusable"]
 Units = Literal["zero_one", "signed"]

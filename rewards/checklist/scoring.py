@@ -14,9 +14,9 @@ from math import fsum
 from typing import Literal
 
 from rewards.checklist.answers import Answer
-from rewards.checklist.questions import Checklist
 from rewards.checklist.readings import Reading, ReadingStatus, read_answers
 from rewards.checklist.weights import Weights, check_weights
+from rollout.checklist.questions import Checklist
 
 ScoreScale = Literal["paper", "signed", "mean", "share"]
 Unusable = Literal["no_score", "leave_out"]

@@ -22,8 +22,8 @@ from typing import Literal, Self
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rewards.checklist.questions import Checklist
 from rewards.checklist.scoring import ItemScore, ScoreScale
+from rollout.checklist.questions import Checklist
 
 MOST_ITEMS = 1024
 _ENDINGS = {"image": ".png", "video": ".mp4"}

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from conf.errors import did_you_mean
-from rewards.checklist.questions import Checklist
+from rollout.checklist.questions import Checklist
 
 MAX_NAMED = 5
 

@@ -18,10 +18,10 @@ from cluster.checklist_server import judge_items
 from cluster.main import main
 from evaluation.checklist.score_files import ScoreRule
 from evaluation.checklist.setup import load_checklist
-from rewards.checklist.load import look_up, read_checklist
 from rewards.checklist.scoring import ItemScore
 from rewards.checklist.server import Judged, ShownItem
 from rewards.checklist.weights import equal_weights, read_weights
+from rollout.checklist.load import look_up, read_checklist
 from tests.cluster.chat_servers import ChatServer, chat_server
 from tests.cluster.jobs import ROOT
 from tests.refusals import refusal, write_lines

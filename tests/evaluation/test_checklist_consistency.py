@@ -4,7 +4,7 @@ import pytest
 
 from evaluation.checklist.consistency import Consistency, ConsistencyCount, format_consistency
 from rewards.checklist.answers import NO, YES, Answer
-from rewards.checklist.questions import Checklist
+from rollout.checklist.questions import Checklist
 from tests.rewards.checklists import make_checklist, published, video_answers
 
 CHECKLIST = make_checklist(

@@ -9,9 +9,9 @@ from evaluation.checklist.labels import read_labelled_pairs
 from evaluation.checklist.rows import AnsweredItem, asked_part, describe_answers, holds_answers, read_answer_files
 from evaluation.checklist.score_files import compared
 from rewards.checklist.answers import NO, YES, Answer
-from rewards.checklist.load import look_up
 from rewards.checklist.scoring import ItemScore, score_answers
 from rewards.checklist.weights import Weights
+from rollout.checklist.load import look_up
 from tests.rewards.checklists import make_checklist
 
 SMALL = make_checklist({"a": {"x": 1, "y": 1}, "b": {"z": 2}})

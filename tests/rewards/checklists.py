@@ -7,7 +7,7 @@ import pytest
 
 from rewards.checklist.answers import NO, YES, Answer
 from rewards.checklist.published import ALIGNMENT, HarmGate, Published, PublishedName, load_published
-from rewards.checklist.questions import Checklist
+from rollout.checklist.questions import Checklist
 
 FOLDER = Path(__file__).parents[3] / "shared/data/visionreward"
 FILES: dict[PublishedName, tuple[str, str | None]] = {

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rewards.checklist.load import ChecklistProblems, look_up, read_checklist, shipped
-from rewards.checklist.questions import PROMPT, Checklist
 from rewards.checklist.weights import Weights, equal_weights, kept_weights, read_weights, write_weights
+from rollout.checklist.load import ChecklistProblems, look_up, read_checklist, shipped
+from rollout.checklist.questions import PROMPT, Checklist
 from tests.rewards.checklists import FILES, make_checklist, shared_file
 
 SMALL = """\

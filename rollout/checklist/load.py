@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from conf.errors import did_you_mean
-from rewards.checklist.questions import Checklist
+from rollout.checklist.questions import Checklist
 
 FOLDER = Path(__file__).parent / "shipped"
 ENDINGS = (".yaml", ".yml")
