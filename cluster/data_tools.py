@@ -26,12 +26,13 @@ from cluster.label_tools import (
     split,
 )
 from cluster.preflight import LEARNS_NOTHING
-from conf.data import OpinionScoreConfig
+from conf.data import OpinionScoreConfig, PhotoDistortionsConfig
 from conf.errors import ConfigError
 from conf.load import load_run_config
 from conf.rules import asks_for_a_choice
 from rollout.datasets import build_data
 from rollout.datasets.balance import count_labels
+from rollout.datasets.export import write_rated_pairs
 from rollout.datasets.health import find_unreadable, look_at
 from rollout.datasets.label_checks import MediaFolders, find_duplicates, find_out_of_range, find_repeated_ids
 from rollout.datasets.label_files import LABEL_FORMATS, read_labels
@@ -80,6 +81,7 @@ def run_tool(arguments: Sequence[str], console: Console) -> int:
         "combine": _combine,
         "validate": _validate,
         "health": _health,
+        "pairs": _pairs,
     }
     return tools[given.tool](given, console)
 
@@ -173,6 +175,16 @@ def _health(given: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _pairs(given: argparse.Namespace, console: Console) -> int:
+    config = load_run_config([*given.overrides, *LEARNS_NOTHING]).data
+    if not isinstance(config, PhotoDistortionsConfig):
+        raise ConfigError([f"pairs writes the pictures of data=photo_distortions, got data.kind={config.kind}"])
+    data = build_data(config)
+    write_rated_pairs({"train": data.train, "test": data.test}, folder=given.folder)
+    say(console, f"{len(data.train)} and {len(data.test)} pictures, and half as many pairs of them, in {given.folder}")
+    return 0
+
+
 def _splits_of_run(overrides: Sequence[str]) -> tuple[dict[str, list[LabelRow]], MediaFolders]:
     config = load_run_config([*overrides, *LEARNS_NOTHING]).data
     if not isinstance(config, OpinionScoreConfig):
@@ -248,6 +260,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_split(tools.add_parser("split", help="train, val and test by scene, or the split KADID-10K came with"))
     _add_combine(tools.add_parser("combine", help="several files as one"))
     _add_validate(tools.add_parser("validate", help="everything that is wrong, all of it"))
+    _add_pairs(tools.add_parser("pairs", help="rated pictures as files, and which of two is better"))
     _add_health(tools.add_parser("health", help="labels, sizes, look-alikes, leakage: a summary and a page"))
     return parser
 
@@ -310,6 +323,14 @@ def _add_health(tool: argparse.ArgumentParser) -> None:
     tool.add_argument(
         "--out", type=Path, default=Path("data-health"), metavar="FOLDER", help="of the page; data-health"
     )
+
+
+def _add_pairs(tool: argparse.ArgumentParser) -> None:
+    tool.description = (
+        "Write the pictures of data=photo_distortions, a list of them for checklist ask, and pairs for checklist fit."
+    )
+    tool.add_argument("folder", metavar="FOLDER", type=Path, help="a new one")
+    tool.add_argument("overrides", metavar="KEY=VALUE", nargs="*", help="such as data.num_train=400")
 
 
 def _add_words(tool: argparse.ArgumentParser) -> None:

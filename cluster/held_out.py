@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from cluster.engines import RolloutPool
 from conf.schema import RunConfig
+from conf.tasks import tasks_of
+from evaluation.checks import WATCHED, evaluate_checks
 from evaluation.judge import evaluate
 from evaluation.mixed import MixedReport, TaskReport
 from evaluation.pairs import evaluate_pairs
@@ -26,6 +28,7 @@ async def judge_test_split(config: RunConfig, *, data: Data, pool: RolloutPool, 
         sampling=config.evaluation.sampling,
         seed=config.run.seed,
         needs_logprobs=False,
+        watched_tokens=WATCHED if "check" in tasks_of(config.data) else (),
     )
     return await report_on(await pool.run(order), config=config, judge=judge)
 
@@ -42,6 +45,8 @@ async def report_on(groups: Sequence[RolloutGroup], *, config: RunConfig, judge:
 async def _report_on(
     groups: Sequence[RolloutGroup], *, task: Task, config: RunConfig, judge: Judge | None
 ) -> TaskReport:
+    if task == "check":
+        return evaluate_checks(groups)
     if task == "defect":
         return evaluate_perception(groups)
     if task == "choice":

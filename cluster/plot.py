@@ -49,6 +49,10 @@ DEFECT_CURVES = (
     Curve(key="evaluation/region/value", label="region", color="tab:brown", marker="."),
     Curve(key="evaluation/area/value", label="area, overlap", color="tab:red", marker="."),
 )
+CHECK_CURVES = (
+    _with_interval("balanced", label="held-out balanced accuracy", color="tab:green", marker="o"),
+    Curve(key="evaluation/brier/value", label="Brier's score, lower is better", color="tab:red", marker="s"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +76,7 @@ _PANELS: dict[Task, HeldOutPanel] = {
         curves=PAIR_CURVES, title="choices between two answers", unit="share", floor=0.0, chance=0.5
     ),
     "defect": HeldOutPanel(curves=DEFECT_CURVES, title="answers about defects", unit="credit", floor=0.0, chance=None),
+    "check": HeldOutPanel(curves=CHECK_CURVES, title="yes/no answers", unit="share", floor=0.0, chance=0.5),
 }
 
 

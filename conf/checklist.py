@@ -5,8 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from conf.base import Section
-
-QUESTION = "[[question]]"
+from conf.data import check_wording
 
 
 class ChecklistPairsConfig(Section):
@@ -47,6 +46,5 @@ class ChecklistConfig(Section):
 
     @model_validator(mode="after")
     def _the_wording_holds_the_question_once(self) -> Self:
-        if self.wording.count(QUESTION) != 1:
-            raise ValueError(f"wording must hold {QUESTION} once, got {self.wording!r}")
+        check_wording(self.wording, called="wording")
         return self

@@ -36,13 +36,13 @@ _MEANINGS: dict[Command, str] = {
     "reward-server": "serve this run's rewards to other trainers over HTTP",
     "collect-traces": "ask a teacher for reasoning about training pictures or pairs: collect-traces FILE",
     "explain": "type, bounds, value and meaning of a knob or section: explain [KEY ...]",
-    "data": "check and describe the data set; convert, split, combine, validate, health: data --help",
+    "data": "describe the data set; convert, split, combine, validate, health, pairs: data --help",
 }
 _TAKES_WORDS: tuple[Command, ...] = (
     "create-model", "evaluate", "score", "compare", "checklist", "benchmark", "compare-judges", "rank",
     "collect-traces", "explain",
 )  # fmt: skip
-DATA_TOOLS = ("convert", "split", "combine", "validate", "health")
+DATA_TOOLS = ("convert", "split", "combine", "validate", "health", "pairs")
 """Commands below ``data`` that read their own arguments."""
 # Hydra's switches that answer something instead of running a job, and whether a value follows.
 _HYDRA_SWITCHES = {

@@ -25,6 +25,20 @@ WORDINGS_WITHOUT_THINKING: frozenset[WordingName] = frozenset(
 """Those that ask for the answer alone, without a think block before it."""
 
 
+QUESTION = "[[question]]"
+"""Where the wording of a checklist has the question."""
+
+
+def check_wording(wording: str, *, called: str) -> None:
+    """Refuse a wording of checklists that does not put the question, or puts it twice.
+
+    Raises:
+        ValueError: Names the setting, as ``called``.
+    """
+    if wording.count(QUESTION) != 1:
+        raise ValueError(f"{called} must hold {QUESTION} once, got {wording!r}")
+
+
 def is_own_text(wording: str) -> bool:
     """Whether a wording is a text file of the user's; whether it asks for thinking stands in the file."""
     return wording.endswith(".txt")
@@ -159,6 +173,28 @@ class PhotoDefectsConfig(Section):
         return self.num_test * self.num_questions
 
 
+class PhotoChecklistConfig(Section):
+    """Distorted photographs and yes/no questions about them, those of the checklist ``distortions``."""
+
+    kind: Literal["photo_checklist"]
+    crop_size: int = Field(ge=28, le=448, multiple_of=28)
+    """Side of the square crops in pixels."""
+    num_train: int = Field(ge=1)
+    """Questions of the training split, each about a picture of its own."""
+    num_test: int = Field(ge=1)
+    """Questions of the test split (photographs never seen in training), likewise."""
+    prompt: str
+    """How a question is put, ``[[question]]`` standing for it; as ``checklist.wording``, so that a trained judge is
+    asked what it was trained on."""
+    data_seed: int = Field(ge=0)
+    """Seeds crops and distortions, so that the test split stays the same across run seeds."""
+
+    @model_validator(mode="after")
+    def _the_wording_holds_the_question_once(self) -> Self:
+        check_wording(self.prompt, called="prompt")
+        return self
+
+
 LabelFormatName = Literal[
     "plain", "visualquality_r1", "aes_r1", "refine_iqa", "kadid", "agiqa", "koniq", "spaq", "livec", "bid", "pipal",
     "tid2013", "csiq", "deblur", "cviu", "shrq", "dehaze", "sriqa",
@@ -269,7 +305,8 @@ PartConfig = Annotated[
     | OpinionScoreConfig
     | PhotoPairsConfig
     | PreferencePairsConfig
-    | PhotoDefectsConfig,
+    | PhotoDefectsConfig
+    | PhotoChecklistConfig,
     Field(discriminator="kind"),
 ]
 """A data set of one kind."""
@@ -310,6 +347,7 @@ DataConfig = Annotated[
     | PhotoPairsConfig
     | PreferencePairsConfig
     | PhotoDefectsConfig
+    | PhotoChecklistConfig
     | MixedConfig,
     Field(discriminator="kind"),
 ]

@@ -10,6 +10,7 @@ from conf.data import (
     MixedConfig,
     OpinionScoreConfig,
     PartConfig,
+    PhotoChecklistConfig,
     PhotoDefectsConfig,
     PhotoDistortionsConfig,
     PhotoPairsConfig,
@@ -87,11 +88,23 @@ def _a_score_line_is_what_the_prompt_asks_for(config: RunConfig, key: str, part:
             )
 
 
+def _an_answer_of_one_word_has_no_tags(config: RunConfig, key: str, part: PartConfig) -> Iterator[str]:
+    if not config.loop.num_steps or not isinstance(part, PhotoChecklistConfig):
+        return
+    for name, term in config.rewards.terms.items():
+        if term.kind == "format" and task_of_term(term) is None:
+            yield (
+                f"rewards.terms.{name}.mode={term.mode} wants tags, but {key}.kind={part.kind} asks for yes or no "
+                f"alone, which would never be rewarded; remove the term with ~rewards.terms.{name}"
+            )
+
+
 def _the_test_split_is_large_enough(config: RunConfig, key: str, part: PartConfig) -> Iterator[str]:
     if isinstance(config.data, MixedConfig):
         return  # all parts together: cluster/preflight.py
     num_prompts = config.evaluation.num_prompts
-    if isinstance(part, PhotoDistortionsConfig | PhotoVideosConfig) and num_prompts > part.num_test:
+    makes_one_each = PhotoDistortionsConfig | PhotoVideosConfig | PhotoChecklistConfig
+    if isinstance(part, makes_one_each) and num_prompts > part.num_test:
         yield (
             f"evaluation.num_prompts={num_prompts} is more than "
             f"{key}.num_test={part.num_test}; lower one or raise the other"
@@ -183,6 +196,7 @@ _RULES: tuple[Callable[[RunConfig, str, PartConfig], Iterator[str]], ...] = (
     _chunks_divide_the_step,
     _the_format_reward_wants_what_the_prompt_asks_for,
     _a_score_line_is_what_the_prompt_asks_for,
+    _an_answer_of_one_word_has_no_tags,
     _the_test_split_is_large_enough,
     _frames_are_not_shrunk_below_the_smallest_picture,
     _boxes_are_in_pixels_the_model_sees,

@@ -130,6 +130,19 @@ class PerceptionTermConfig(TermConfig):
     """Worth of a severity 0, 1, 2 and more steps off: graded: 1, 0.6, 0.2 and 0; exact: 1 and 0."""
 
 
+class CheckTermConfig(TermConfig):
+    """1 for the right answer to a yes/no question, else 0."""
+
+    kind: Literal["check"]
+
+
+class CalibrationTermConfig(TermConfig):
+    """Brier's score of the probability of yes, as a reward of sampled answers: its mean over them is 1 - (p - y)^2, and
+    p is drawn to the share of yes among like pictures, not beyond it. Asks the policy for p."""
+
+    kind: Literal["calibration"]
+
+
 class ConsistencyTermConfig(TermConfig):
     """Does the answer say what the reasoning says? Asks the judge of the run."""
 
@@ -195,6 +208,8 @@ TermUnion = Annotated[
     | ScoreLineTermConfig
     | ChoiceTermConfig
     | PerceptionTermConfig
+    | CheckTermConfig
+    | CalibrationTermConfig
     | ProbabilityDifferenceTermConfig
     | ConsistencyTermConfig
     | ComparisonTermConfig

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal
 
 from conf.algorithm_rules import algorithm_disagreements, compares_within_groups
+from conf.algorithms import ScaledConfig
 from conf.data import PhotoPairsConfig, PreferencePairsConfig
 from conf.data_rules import data_disagreements
 from conf.machine import Placement, resolve_backend, resolve_placement
@@ -160,6 +161,23 @@ def _every_term_is_weighed(config: RunConfig) -> Iterator[str]:
             yield f"rewards.terms.{name}.weight=0 has no effect; remove the term with ~rewards.terms.{name}"
 
 
+def _calibration_keeps_its_size(config: RunConfig) -> Iterator[str]:
+    algorithm = config.algorithm
+    scales = algorithm.scale_by_std if isinstance(algorithm, ScaledConfig) else algorithm.kind in _SCALES_GROUPS
+    for name, term in config.rewards.terms.items():
+        if term.kind == "calibration" and config.loop.num_steps and scales:
+            instead = ", or algorithm.scale_by_std=false" if isinstance(algorithm, ScaledConfig) else ""
+            yield (
+                f"algorithm={algorithm.kind} divides rewards by the spread of their group, after which "
+                f"rewards.terms.{name} no longer tells how far off a probability is; use algorithm=rloo or "
+                f"dr_grpo{instead}"
+            )
+
+
+_SCALES_GROUPS = ("positive_grpo", "gdpo")
+"""Algorithms that always divide by the spread within a group."""
+
+
 def _references_come_from_somewhere(config: RunConfig) -> Iterator[str]:
     for name, term in config.rewards.terms.items():
         if not config.loop.num_steps or term.kind != "comparison" or term.against != "references":
@@ -247,6 +265,7 @@ _RULES: tuple[Callable[[RunConfig], Iterator[str]], ...] = (
     _batches_divide,
     _answers_fit_the_model_length,
     _every_term_is_weighed,
+    _calibration_keeps_its_size,
     data_disagreements,
     _references_come_from_somewhere,
     _placement_matches_the_machines,

@@ -7,13 +7,14 @@ from conf.data import (
     DataConfig,
     MixedConfig,
     PartConfig,
+    PhotoChecklistConfig,
     PhotoDefectsConfig,
     PhotoPairsConfig,
     PreferencePairsConfig,
 )
 from conf.reward_terms import FormatTermConfig, TermUnion
 
-Task = Literal["score", "choice", "defect"]
+Task = Literal["score", "choice", "defect", "check"]
 
 _TASK_OF_TERM: Mapping[str, Task] = {
     "opinion": "score",
@@ -23,6 +24,8 @@ _TASK_OF_TERM: Mapping[str, Task] = {
     "threshold": "score",
     "choice": "choice",
     "perception": "defect",
+    "calibration": "check",
+    "check": "check",
 }
 """Terms that compare an answer with a ground truth of one kind; the others take any."""
 _TASK_OF_MODE: Mapping[str, Task] = {
@@ -46,6 +49,8 @@ def task_of_part(part: PartConfig) -> Task:
     """What one data set asks for."""
     if isinstance(part, PhotoDefectsConfig):
         return "defect"
+    if isinstance(part, PhotoChecklistConfig):
+        return "check"
     return "choice" if isinstance(part, PhotoPairsConfig | PreferencePairsConfig) else "score"
 
 

@@ -7,12 +7,13 @@ for each task under the task's name.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from evaluation.checks import CheckReport
 from evaluation.judge import EvaluationReport
 from evaluation.pairs import PairReport
 from evaluation.perception import PerceptionReport
 from rollout.types import Task
 
-TaskReport = EvaluationReport | PairReport | PerceptionReport
+TaskReport = EvaluationReport | PairReport | PerceptionReport | CheckReport
 SHARED = ("format", "truncated", "unparsed")
 """Things every report has the fraction of completions for."""
 

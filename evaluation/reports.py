@@ -5,7 +5,7 @@ Which task it was is read from the metrics, so that the files of a finished run 
 
 from collections.abc import Callable, Mapping
 
-from evaluation import judge, pairs, perception
+from evaluation import checks, judge, pairs, perception
 from evaluation.mixed import MixedReport, TaskReport, metrics_of_task
 from rollout.types import Task
 
@@ -44,23 +44,45 @@ DEFECT_FIGURES = {
 }
 """Its other figures, by journal key."""
 
+CHECK_ESTIMATES = dict.fromkeys(("balanced", "right", "brier"), "value")
+"""The same of a judge that answers yes/no questions."""
+CHECK_FIGURES = {
+    "ece": "evaluation/ece/value",
+    "yes_rate": "evaluation/yes/fraction",
+    "format_rate": "evaluation/format/fraction",
+}
+"""Its other figures, by journal key; those of single questions come with them."""
+
 _TELLING_KEYS: Mapping[Task, str] = {
     "score": "evaluation/collapsed/",
     "choice": "evaluation/accuracy/",
     "defect": "evaluation/credit/",
+    "check": "evaluation/balanced/",
 }
 """Beginnings of journal keys that a report has when and only when it is of a task."""
-_ESTIMATES: Mapping[Task, Mapping[str, str]] = {"score": {}, "choice": PAIR_ESTIMATES, "defect": DEFECT_ESTIMATES}
-_FIGURES: Mapping[Task, Mapping[str, str]] = {"score": SCORE_FIGURES, "choice": PAIR_FIGURES, "defect": DEFECT_FIGURES}
+_ESTIMATES: Mapping[Task, Mapping[str, str]] = {
+    "score": {},
+    "choice": PAIR_ESTIMATES,
+    "defect": DEFECT_ESTIMATES,
+    "check": CHECK_ESTIMATES,
+}
+_FIGURES: Mapping[Task, Mapping[str, str]] = {
+    "score": SCORE_FIGURES,
+    "choice": PAIR_FIGURES,
+    "defect": DEFECT_FIGURES,
+    "check": CHECK_FIGURES,
+}
 _HEADLINES: Mapping[Task, tuple[str, str]] = {
     "score": ("SRCC", SCORE_FIGURES["srcc"]),
     "choice": ("accuracy", "evaluation/accuracy/value"),
     "defect": ("credit", "evaluation/credit/value"),
+    "check": ("balanced accuracy", "evaluation/balanced/value"),
 }
 _TABLES: Mapping[Task, Callable[[Mapping[str, Metrics]], str]] = {
     "score": judge.format_table,
     "choice": pairs.format_pair_table,
     "defect": perception.format_perception_table,
+    "check": checks.format_check_table,
 }
 
 
@@ -84,6 +106,8 @@ def one_line(report: Report) -> str:
         return "; ".join(f"{task}: {one_line(one)}" for task, one in report.by_task.items())
     if isinstance(report, perception.PerceptionReport):
         return perception.one_line(report)
+    if isinstance(report, checks.CheckReport):
+        return checks.one_line(report)
     return judge.one_line(report) if isinstance(report, judge.EvaluationReport) else pairs.one_line(report)
 
 
@@ -103,8 +127,9 @@ def figures(metrics: Metrics) -> dict[str, object]:
 
 
 def _figures(metrics: Metrics, *, task: Task) -> dict[str, object]:
-    estimates = {name: _estimate(metrics, name, value) for name, value in _ESTIMATES[task].items()}
-    return estimates | {name: metrics.get(key) for name, key in _FIGURES[task].items()}
+    estimates: dict[str, object] = {name: _estimate(metrics, name, value) for name, value in _ESTIMATES[task].items()}
+    of_questions: dict[str, object] = {"by_question": checks.questions(metrics)} if task == "check" else {}
+    return estimates | {name: metrics.get(key) for name, key in _FIGURES[task].items()} | of_questions
 
 
 def _estimate(metrics: Metrics, thing: str, statistic: str) -> dict[str, float] | None:

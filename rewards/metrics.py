@@ -14,7 +14,7 @@ from rewards.spread import score_spread
 from rewards.tags import STATUSES, counted_score, possible_statuses
 from rewards.trust import trust_metrics
 from rewards.types import ScoredGroup
-from rollout.types import Defect
+from rollout.types import Check, Defect
 
 
 def reward_metrics(scored: Sequence[ScoredGroup]) -> dict[str, float]:
@@ -76,13 +76,15 @@ def _answer_metrics(scored: Sequence[ScoredGroup]) -> Mapping[str, float | None]
 
 
 def _finding_metrics(scored: Sequence[ScoredGroup]) -> Mapping[str, float | None]:
-    """Share of right answers to perception tasks, by task."""
+    """Share of right answers to perception tasks, by task, and to yes/no questions."""
     by_task: dict[str, list[float]] = {}
     for group in scored:
-        defect = group.group.prompt.reference
-        if isinstance(defect, Defect):
-            right = (float(is_right(answer.finding, defect=defect)) for answer in group.answers)
-            by_task.setdefault(defect.task, []).extend(right)
+        truth = group.group.prompt.reference
+        if isinstance(truth, Defect):
+            right = (float(is_right(answer.finding, defect=truth)) for answer in group.answers)
+            by_task.setdefault(truth.task, []).extend(right)
+        if isinstance(truth, Check):
+            by_task.setdefault("check", []).extend(float(answer.is_yes == truth.is_yes) for answer in group.answers)
     return {f"answers/{task}/right": _mean(right) for task, right in by_task.items()}
 
 

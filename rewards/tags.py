@@ -33,6 +33,9 @@ or ``2``, outer white space aside. ``Response 2``, ``2.0``, ``1 or 2`` and two b
 Answers about a picture's defect are read by ``rewards.findings``; blocks that say different things are no answer here
 either.
 
+Answers to yes/no questions have no tags: the whole text is the word, as ``rewards.checklist.answers`` reads it, and
+anything else is ``no_yes_or_no``.
+
 No status ever comes with a default or a random answer. Tags are case-sensitive.
 """
 
@@ -41,16 +44,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from rewards.checklist.answers import yes_or_no
 from rewards.findings import read_finding
-from rollout.types import Choice, Defect, Finding, Opinion, Preference, Prompt, RolloutGroup, Scale
+from rollout.types import Check, Choice, Defect, Finding, Opinion, Preference, Prompt, RolloutGroup, Scale
 
 OutOfRange = Literal["keep", "drop"]
-Status = Literal["ok", "no_tag", "no_number", "no_choice", "no_candidate", "no_box", "out_of_range"]
+Status = Literal["ok", "no_tag", "no_number", "no_choice", "no_candidate", "no_box", "no_yes_or_no", "out_of_range"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 _SCORE_STATUSES: tuple[Status, ...] = ("ok", "no_tag", "no_number", "out_of_range")
 _CHOICE_STATUSES: tuple[Status, ...] = ("ok", "no_tag", "no_choice")
 _WORD_STATUSES: tuple[Status, ...] = ("ok", "no_tag", "no_candidate")
 _BOX_STATUSES: tuple[Status, ...] = ("ok", "no_tag", "no_box")
+_CHECK_STATUSES: tuple[Status, ...] = ("ok", "no_yes_or_no")
 
 FormatMode = Literal["strict", "tolerant", "number", "choice", "r1_reward", "answer"]
 
@@ -76,7 +81,8 @@ class ParsedAnswer:
     think: str | None
     """Text of the first think block; None without one."""
     answer: str | None
-    """Text of the last complete answer block, white space included; None without one."""
+    """Text of the last complete answer block, white space included; None without one. Of a yes/no question, the
+    word."""
     score: float | None
     """The number answered, also when it lies outside the scale; None when there is none, and for choices."""
     choice: Choice | None
@@ -87,6 +93,8 @@ class ParsedAnswer:
     block alone when the question asks for no thinking."""
     finding: Finding | None = None
     """What is said about a defect; None when it cannot be read, and for the other tasks."""
+    is_yes: bool | None = None
+    """What is answered to a yes/no question; None when it is neither, and for the other tasks."""
 
 
 def parse(text: str, *, scale: Scale, wants_thinking: bool = True) -> ParsedAnswer:
@@ -138,6 +146,20 @@ def parse_finding(text: str, *, defect: Defect, wants_thinking: bool = True) -> 
     )
 
 
+def parse_check(text: str) -> ParsedAnswer:
+    """Read a completion that should be yes or no and nothing else."""
+    is_yes = yes_or_no(text)
+    return ParsedAnswer(
+        think=None,
+        answer=None if is_yes is None else text,
+        score=None,
+        choice=None,
+        status="no_yes_or_no" if is_yes is None else "ok",
+        has_format=is_yes is not None,
+        is_yes=is_yes,
+    )
+
+
 def counted_score(answer: ParsedAnswer, *, out_of_range: OutOfRange) -> float | None:
     """The score that may enter a mean: None when there is none, or when it left the scale and is to be dropped."""
     return None if out_of_range == "drop" and answer.status == "out_of_range" else answer.score
@@ -149,6 +171,8 @@ def possible_statuses(prompt: Prompt) -> tuple[Status, ...]:
         return _SCORE_STATUSES
     if isinstance(prompt.reference, Preference):
         return _CHOICE_STATUSES
+    if isinstance(prompt.reference, Check):
+        return _CHECK_STATUSES
     return _BOX_STATUSES if prompt.defect.task == "area" else _WORD_STATUSES
 
 
@@ -164,6 +188,8 @@ def parse_answer(text: str, *, prompt: Prompt) -> ParsedAnswer:
         return parse(text, scale=reference.scale, wants_thinking=prompt.wants_thinking)
     if isinstance(reference, Preference):
         return parse_choice(text, wants_thinking=prompt.wants_thinking)
+    if isinstance(reference, Check):
+        return parse_check(text)
     return parse_finding(text, defect=prompt.defect, wants_thinking=prompt.wants_thinking)
 
 

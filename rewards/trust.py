@@ -14,8 +14,8 @@ metric                                   what it betrays
 ``rewards/consistency/yes_when_wrong``   ... and wrong ones; far apart: the judge guesses the answer instead
 =======================================  ====================================================================
 
-Wrong is what the ground truth of a pairwise or perception task says (``rewards.findings.is_right``); an answer to a
-scoring task counts as wrong without a score.
+Wrong is what the ground truth of a pairwise, perception (``rewards.findings.is_right``) or yes/no task says; an answer
+to a scoring task counts as wrong without a score.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ from rewards.questions import consistency_question
 from rewards.rules import CONSISTENCY
 from rewards.tags import ParsedAnswer
 from rewards.types import Reward, ScoredGroup
-from rollout.types import Completion, Defect, Preference, Prompt
+from rollout.types import Check, Completion, Defect, Preference, Prompt
 
 BOUNDS: Mapping[str, float] = {
     "answers/choice/position_bias": 20.0,
@@ -75,6 +75,8 @@ class _Row:
             return self.answer.choice == reference.better
         if isinstance(reference, Defect):
             return is_right(self.answer.finding, defect=reference)
+        if isinstance(reference, Check):
+            return self.answer.is_yes == reference.is_yes
         return self.answer.score is not None
 
     @property

@@ -13,7 +13,7 @@ FailureKind = Literal["unreadable_media", "unusable_text", "too_long"]
 """A picture or video that cannot be decoded; a text that holds the model's own markup; no room left for an answer."""
 Choice = Literal[1, 2]
 """Which of two answers, counted as they are shown."""
-Task = Literal["score", "choice", "defect", "none"]
+Task = Literal["score", "choice", "defect", "check", "none"]
 """What a prompt asks for; each has its kind of ground truth."""
 DefectTask = Literal["type", "severity", "type_and_severity", "region", "area"]
 """What can be asked about the local defect of a picture."""
@@ -138,11 +138,26 @@ class Defect:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """Ground truth of a yes/no question of a checklist about one picture or video."""
+
+    question_id: str
+    is_yes: bool
+    picture_id: str
+    """The same for all questions about one picture or video."""
+
+    @property
+    def word(self) -> str:
+        """The right answer."""
+        return "yes" if self.is_yes else "no"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Unlabelled:
     """No ground truth: the prompt of a demonstration from a file, which is imitated and never rewarded."""
 
 
-Reference = Opinion | Preference | Defect | Unlabelled
+Reference = Opinion | Preference | Defect | Check | Unlabelled
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,6 +184,8 @@ class Prompt:
             return "score"
         if isinstance(self.reference, Preference):
             return "choice"
+        if isinstance(self.reference, Check):
+            return "check"
         return "defect" if isinstance(self.reference, Defect) else "none"
 
     @property
@@ -205,6 +222,17 @@ class Prompt:
         raise self._is_of_another_task("defect")
 
     @property
+    def check(self) -> Check:
+        """The ground truth of a yes/no question.
+
+        Raises:
+            ValueError: The prompt is of another task.
+        """
+        if isinstance(self.reference, Check):
+            return self.reference
+        raise self._is_of_another_task("check")
+
+    @property
     def beginning(self) -> str:
         """What the answer is made to begin with: the text of a last message by the assistant; empty without one."""
         last = self.messages[-1]
@@ -212,13 +240,15 @@ class Prompt:
 
     @property
     def truth(self) -> str:
-        """The ground truth in words, for people: "opinion 3.250", "response 2" or "region top left"."""
+        """The ground truth in words, for people: "opinion 3.250", "response 2", "region top left" or "blur_none no"."""
         if isinstance(self.reference, Opinion):
             return f"opinion {self.reference.score:.3f}"
         if isinstance(self.reference, Preference):
             return f"response {self.reference.better}"
         if isinstance(self.reference, Defect):
             return f"{self.reference.task.replace('_', ' ')} {self.reference.finding.words}"
+        if isinstance(self.reference, Check):
+            return f"{self.reference.question_id} {self.reference.word}"
         return "no label"
 
     def _is_of_another_task(self, wanted: Task) -> ValueError:

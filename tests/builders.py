@@ -8,6 +8,7 @@ import numpy as np
 from rewards.tags import parse_group
 from rewards.types import Reward, ScoredGroup
 from rollout.types import (
+    Check,
     Choice,
     Completion,
     Defect,
@@ -100,6 +101,22 @@ def make_defect_prompt(
         ),
         source=source,
         content_id="scene-0",
+    )
+
+
+def make_check_prompt(
+    prompt_id: str = "photograph-0/blur_none", *, is_yes: bool = True, source: str = "checks"
+) -> Prompt:
+    """A yes/no question about no picture, whose name is the part of the id before the slash and whose question's the
+    part behind it."""
+    picture_id, _, question_id = prompt_id.partition("/")
+    return Prompt(
+        prompt_id=prompt_id,
+        messages=(Message(role="user", content=("Is this picture free of blur? Answer yes or no.",)),),
+        reference=Check(question_id=question_id, is_yes=is_yes, picture_id=picture_id),
+        source=source,
+        content_id="scene-0",
+        wants_thinking=False,
     )
 
 

@@ -20,7 +20,7 @@ from cluster.bench.crops import crops
 from cluster.commands import make_model, plan_of
 from cluster.preflight import LEARNS_NOTHING
 from cluster.start import engine_options
-from conf.checklist import QUESTION
+from conf.data import QUESTION
 from conf.load import load_run_config
 from conf.schema import RunConfig
 from evaluation.tables import aligned

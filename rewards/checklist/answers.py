@@ -54,6 +54,8 @@ class Answer:
 
 SPELLINGS = tuple(f"{before}{word}" for before in ("", " ") for word in ("yes", "Yes", "YES", "no", "No", "NO"))
 """Of the two words as the one token that an answer is taken from; a tokenizer has some of them."""
+YES_WORD, NO_WORD = "yes", "no"
+"""As training data write them and training watches them."""
 YES, NO = Answer(status="ok", p_yes=1.0), Answer(status="ok", p_yes=0.0)
 
 

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from conf.reward_terms import TermUnion
 from judge_client.types import Judge
 from rewards.terms.base import RewardTerm
+from rewards.terms.calibration import CalibrationTerm
+from rewards.terms.check import CheckTerm
 from rewards.terms.choice import ChoiceTerm
 from rewards.terms.comparison import comparison_term
 from rewards.terms.consistency import ConsistencyTerm
@@ -42,6 +44,7 @@ TermClass = Callable[[Any], RewardTerm]
 """Takes the term's own config section; pydantic has paired the two by ``kind``."""
 
 TERMS_WITHOUT_JUDGE: Mapping[str, TermClass] = {
+    "check": CheckTerm,
     "choice": ChoiceTerm,
     "custom": CustomTerm,
     "format": FormatTerm,
@@ -57,7 +60,10 @@ JUDGED_TERMS: Mapping[str, JudgedTermClass] = {
     "comparison": comparison_term,
     "consistency": ConsistencyTerm,
 }
-FORCING_TERMS: Mapping[str, ForcingTermClass] = {"probability_difference": ProbabilityDifferenceTerm}
+FORCING_TERMS: Mapping[str, ForcingTermClass] = {
+    "calibration": CalibrationTerm,
+    "probability_difference": ProbabilityDifferenceTerm,
+}
 TERMS = frozenset({*TERMS_WITHOUT_JUDGE, *JUDGED_TERMS, *FORCING_TERMS})
 
 

@@ -1,6 +1,6 @@
 """How a question of a checklist is put: the same message in training and when a trained judge is asked."""
 
-from conf.checklist import QUESTION
+from conf.data import QUESTION
 from rollout.checklist.questions import Gate, Question
 from rollout.types import Media, Message
 

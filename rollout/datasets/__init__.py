@@ -7,6 +7,7 @@ from conf.data import DataConfig, MixedConfig
 from rollout.datasets.base import Data
 from rollout.datasets.mixed import mix
 from rollout.datasets.opinion_score import build_opinion_score
+from rollout.datasets.photo_checklist import build_photo_checklist
 from rollout.datasets.photo_defects import build_photo_defects
 from rollout.datasets.photo_distortions import build_photo_distortions
 from rollout.datasets.photo_pairs import build_photo_pairs
@@ -28,6 +29,7 @@ DATASETS: dict[str, Callable[[Any], Data]] = {
     "photo_videos": build_photo_videos,
     "photo_pairs": build_photo_pairs,
     "photo_defects": build_photo_defects,
+    "photo_checklist": build_photo_checklist,
     "opinion_score": build_opinion_score,
     "preference_pairs": build_preference_pairs,
     "mixed": build_mixed,

@@ -1,12 +1,17 @@
 """Prompts in, a folder out that ``opinion_score`` or ``preference_pairs`` reads and that people can look at.
 
 {"train": Dataset, ...} --> FOLDER/images/train_000000.png ...  FOLDER/train.jsonl ...
+
+Or, of pictures with opinion scores, what ``arbiter checklist ask`` and ``fit`` take:
+
+{"train": Dataset, ...} --> the pictures, FOLDER/train_items.jsonl, FOLDER/train_pairs.jsonl ...
 """
 
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from rollout.datasets.base import Dataset
@@ -24,14 +29,59 @@ def write_folder(splits: Mapping[str, Dataset], *, folder: Path) -> None:
     Raises:
         ValueError: The folder exists and is not empty, or a picture is not PNG bytes made on the fly.
     """
+    with _appears_whole(folder) as unfinished:
+        for split, dataset in splits.items():
+            _write_split(dataset, split=split, folder=unfinished)
+
+
+def write_rated_pairs(splits: Mapping[str, Dataset], *, folder: Path) -> None:
+    """Write every picture, a list of them and, of each two neighbours, which has the higher opinion score.
+
+    Every picture is in one pair at most, and each pair is a group of its own; equal scores are a tie. The last picture
+    of an odd number is in none. The folder appears whole or not at all.
+
+    Raises:
+        ValueError: The folder exists and is not empty, a picture is not PNG bytes made on the fly, or has no score.
+    """
+    with _appears_whole(folder) as unfinished:
+        for split, dataset in splits.items():
+            names = [f"{split}_{index:06d}" for index in range(len(dataset))]
+            scores = [_write_picture(dataset.prompt(n), name=name, folder=unfinished) for n, name in enumerate(names)]
+            items = ({"id": name, "path": f"{IMAGES}/{name}.png"} for name in names)
+            _write_lines(items, path=unfinished / f"{split}_items.jsonl")
+            pairs = zip(range(0, len(names) - 1, 2), range(1, len(names), 2), strict=True)
+            rows = (
+                {"first": names[a], "second": names[b], "better": _better(scores[a], scores[b]), "group": names[a]}
+                for a, b in pairs
+            )
+            _write_lines(rows, path=unfinished / f"{split}_pairs.jsonl")
+
+
+def _write_picture(prompt: Prompt, *, name: str, folder: Path) -> float:
+    """Write one picture; returns its opinion score."""
+    (folder / IMAGES / f"{name}.png").write_bytes(_png_bytes(prompt))
+    return prompt.opinion.score
+
+
+def _better(first: float, second: float) -> str:
+    return "tie" if first == second else "first" if first > second else "second"
+
+
+def _write_lines(rows: Iterable[Mapping[str, object]], *, path: Path) -> None:
+    with path.open("w", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+
+
+@contextmanager
+def _appears_whole(folder: Path) -> Iterator[Path]:
+    """A folder to write into that becomes ``folder`` when all is written, and nothing before."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} exists and is not an empty folder; choose another one")
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         (unfinished / IMAGES).mkdir()
-        for split, dataset in splits.items():
-            _write_split(dataset, split=split, folder=unfinished)
+        yield unfinished
         # mkdtemp makes private folders; this one is to be looked at.
         unfinished.chmod(0o755)
         unfinished.replace(folder)

@@ -168,5 +168,5 @@ def test_a_shell_completes_choices() -> None:
     command = [sys.executable, "-c", code]
     answer = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
     assert answer.stdout.split() == [
-        f"recipe=demo{name}" for name in ("", "_pairs", "_refine_stage1", "_refine_stage2", "_videos")
+        f"recipe=demo{name}" for name in ("", "_checklist", "_pairs", "_refine_stage1", "_refine_stage2", "_videos")
     ]

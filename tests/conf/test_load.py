@@ -67,6 +67,9 @@ def test_every_choice_is_valid_in_a_fitting_run(group: str, choice: str) -> None
         "photo_pairs": ["rewards=choice"],
         "photo_defects": ["rewards=refine_stage1"],
         "refine_stage1": ["data=photo_defects"],
+        "photo_checklist": ["rewards=check"],
+        "check": ["data=photo_checklist"],
+        "checklist": ["data=photo_checklist", "algorithm=rloo"],
         "refine_iqa": ["data.prompt=refine_iqa"],
         "refine_iqa_released": ["data.prompt=refine_iqa"],
         "refine_iqa_thinking": ["data.prompt=refine_iqa"],
@@ -190,7 +193,7 @@ def test_the_effective_configuration_composes_to_itself() -> None:
         (
             "+rewards.terms.o.weight=1",
             "rewards.terms.o.kind: must be given, one of format, opinion, ranking, threshold, score_line, choice, "
-            "perception, probability_difference, consistency, comparison, overlong, custom, remote",
+            "perception, check, calibration, probability_difference, consistency, comparison, overlong, custom, remote",
         ),
         (
             "loop.num_steps=1,2",

@@ -154,3 +154,16 @@ def test_the_small_second_stage_starts_from_the_small_first() -> None:
     first, second = _stage("demo_refine_stage1"), _stage("demo_refine_stage2")
     assert second.model.path == f"{first.run.folder}/model"
     assert (second.model.min_pixels, second.model.max_pixels) == (first.model.min_pixels, first.model.max_pixels)
+
+
+def test_the_small_checklist_is_trained_on_the_words_that_a_trained_judge_is_asked_in() -> None:
+    data = load_run_config(["recipe=demo_checklist"]).data
+    asked = load_run_config(["checklist=distortions"]).checklist
+    assert data.kind == "photo_checklist"
+    assert asked is not None
+    assert (asked.questions, asked.wording) == ("distortions", data.prompt)
+
+
+def test_the_small_checklist_is_evaluated_at_the_probabilities_it_is_trained_at() -> None:
+    config = load_run_config(["recipe=demo_checklist"])
+    assert (config.evaluation.sampling, config.evaluation.num_prompts) == (config.rollout.sampling, 640)

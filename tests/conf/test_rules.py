@@ -6,6 +6,7 @@ from conf.errors import ConfigError
 from conf.load import load_run_config
 
 DEFECTS = ["data=photo_defects", "rewards=refine_stage1"]
+CHECKS = ["data=photo_checklist", "rewards=checklist", "algorithm=rloo"]
 MIXED = ["data=mixed", "rewards=mixed"]
 REFERENCES = ["rewards=comparison", "rewards.terms.comparison.against=references"]
 PAIRS = ["data=preference_pairs", "data.train_labels=a.jsonl", "data.test_labels=b.jsonl"]
@@ -42,6 +43,15 @@ GPUS = ["cluster.ray_address=auto", "cluster.gpus_per_node=8"]
             ["rewards=refine_stage1"],
             "kind=perception has nothing to compare an answer with: data.kind=photo_distortions",
         ),
+        ([*CHECKS, "evaluation.num_prompts=641"], r"more than data\.num_test=640"),
+        ([*CHECKS, "data.prompt=Answer."], r"prompt must hold \[\[question\]\] once, got 'Answer\.'"),
+        ([*CHECKS, "algorithm=grpo"], "use algorithm=rloo or dr_grpo, or algorithm.scale_by_std=false"),
+        (
+            [*CHECKS, "algorithm=positive_grpo"],
+            "how far off a probability is; use algorithm=rloo or dr_grpo",
+        ),
+        ([*CHECKS, "rewards=refine_stage1"], "mode=tolerant wants tags, .* remove the term with ~rewards.terms.format"),
+        (["rewards=check"], "kind=check has nothing to compare an answer with: data.kind=photo_distortions"),
         (
             [*MIXED, "rewards=choice"],
             "no reward term is for answers to data.parts.scores, which asks for a score; add one",
@@ -108,3 +118,12 @@ def test_several_contradictions_are_reported_together() -> None:
     with pytest.raises(ConfigError) as caught:
         load_run_config(["rollout.num_completions=1", "rollout.prompts_per_step=1", "rollout.tensor_parallel=2"])
     assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize("algorithm", [["algorithm=dr_grpo"], ["algorithm=grpo", "algorithm.scale_by_std=false"]])
+def test_calibration_may_be_learnt_where_rewards_keep_their_size(algorithm: list[str]) -> None:
+    assert load_run_config([*CHECKS, *algorithm]).rewards.terms["calibration"].kind == "calibration"
+
+
+def test_checks_that_are_right_or_wrong_may_be_scaled() -> None:
+    assert load_run_config(["data=photo_checklist", "rewards=check", "algorithm=grpo"]).data.kind == "photo_checklist"

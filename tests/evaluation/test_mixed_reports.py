@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from evaluation.checks import evaluate_checks
 from evaluation.judge import evaluate
 from evaluation.mixed import MixedReport, TaskReport
 from evaluation.pairs import evaluate_pairs
@@ -13,6 +14,7 @@ from rollout.types import Task
 from tests.builders import (
     ONE_TO_FIVE,
     make_answer,
+    make_check_prompt,
     make_choice,
     make_defect_prompt,
     make_group,
@@ -23,6 +25,7 @@ from tests.builders import (
 SCORES = [make_group([make_answer(n), "no tags"], prompt=make_prompt(f"p{n}", opinion=n)) for n in (1, 2, 4)]
 CHOICES = [make_group([make_choice(1)], prompt=make_pair_prompt(f"a/{better}", better=better)) for better in (1, 2)]
 DEFECTS = [make_group([make_answer("blur")], prompt=make_defect_prompt(f"{name}/type")) for name in "ab"]
+CHECKS = [make_group(["yes", "no"], prompt=make_check_prompt(f"{name}/blur_none")) for name in "ab"]
 
 
 def reports() -> dict[Task, TaskReport]:
@@ -30,6 +33,7 @@ def reports() -> dict[Task, TaskReport]:
         "score": evaluate(SCORES, scale=ONE_TO_FIVE, min_spread=0.02, out_of_range="keep"),
         "choice": evaluate_pairs(CHOICES, verdicts=None),
         "defect": evaluate_perception(DEFECTS),
+        "check": evaluate_checks(CHECKS),
     }
 
 
@@ -38,13 +42,13 @@ def mixed() -> MixedReport:
     return MixedReport(by_task=reports())
 
 
-@pytest.mark.parametrize("task", ["score", "choice", "defect"])
+@pytest.mark.parametrize("task", ["score", "choice", "defect", "check"])
 def test_a_report_of_one_task_tells_which(task: Task) -> None:
     assert tasks_of(reports()[task].metrics()) == (task,)
 
 
 def test_a_mixed_report_tells_all_of_its_tasks(mixed: MixedReport) -> None:
-    assert tasks_of(mixed.metrics()) == ("score", "choice", "defect")
+    assert tasks_of(mixed.metrics()) == ("score", "choice", "defect", "check")
 
 
 def test_the_figures_of_a_task_are_those_of_its_own_report(mixed: MixedReport) -> None:
@@ -56,10 +60,10 @@ def test_the_figures_of_a_task_are_those_of_its_own_report(mixed: MixedReport) -
 
 def test_shares_of_completions_are_over_all_of_them_and_by_task(mixed: MixedReport) -> None:
     metrics = mixed.metrics()
-    # Three of ten completions have no tags, all of them answers to scoring questions.
-    assert metrics["evaluation/unparsed/fraction"] == pytest.approx(3 / 10)
-    assert [metrics[f"evaluation/unparsed/{task}"] for task in ("score", "choice", "defect")] == [0.5, 0.0, 0.0]
-    assert metrics["evaluation/format/fraction"] == pytest.approx(7 / 10)
+    # Three of fourteen completions have no tags where they should, all of them answers to scoring questions.
+    assert metrics["evaluation/unparsed/fraction"] == pytest.approx(3 / 14)
+    assert [metrics[f"evaluation/unparsed/{task}"] for task in reports()] == [0.5, 0.0, 0.0, 0.0]
+    assert metrics["evaluation/format/fraction"] == pytest.approx(11 / 14)
 
 
 def test_the_table_of_a_task_shows_its_own_shares(mixed: MixedReport) -> None:
@@ -72,7 +76,12 @@ def test_the_line_names_every_task(mixed: MixedReport) -> None:
 
 
 def test_a_progress_display_shows_one_figure_per_task(mixed: MixedReport) -> None:
-    assert headline(mixed.metrics()) == {"SRCC": pytest.approx(1.0), "accuracy": 0.5, "credit": 1.0}
+    assert headline(mixed.metrics()) == {
+        "SRCC": pytest.approx(1.0),
+        "accuracy": 0.5,
+        "credit": 1.0,
+        "balanced accuracy": 0.5,
+    }
 
 
 def test_a_summary_keeps_the_figures_of_every_task(mixed: MixedReport) -> None:
@@ -86,4 +95,4 @@ def test_a_summary_keeps_the_figures_of_every_task(mixed: MixedReport) -> None:
 
 
 def test_a_mixed_report_is_plain_json(mixed: MixedReport) -> None:
-    assert set(json.loads(json.dumps(mixed.to_dict()))) == {"score", "choice", "defect"}
+    assert set(json.loads(json.dumps(mixed.to_dict()))) == {"score", "choice", "defect", "check"}

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from conf.reward_terms import (
+    CalibrationTermConfig,
+    CheckTermConfig,
     ChoiceTermConfig,
     ComparisonTermConfig,
     ConsistencyTermConfig,
@@ -34,6 +36,7 @@ from rewards.wire import message_of
 from rollout.types import Media, Prompt, RolloutGroup
 from tests.builders import (
     make_answer,
+    make_check_prompt,
     make_choice,
     make_defect_prompt,
     make_group,
@@ -48,6 +51,8 @@ from tests.rewards.serving import serving
 CHOICE = ChoiceTermConfig(kind="choice", weight=1.0, mode="strict")
 EXAMPLE = Path(__file__).parents[2] / "docs/examples/custom_reward.py"
 CONFIGS: dict[str, TermUnion] = {
+    "calibration": CalibrationTermConfig(kind="calibration", weight=1.0),
+    "check": CheckTermConfig(kind="check", weight=1.0),
     "choice": CHOICE,
     "comparison": ComparisonTermConfig(
         kind="comparison", weight=1.0, against="group", plan="ring", model="bradley_terry"
@@ -75,6 +80,8 @@ FOR_SCORES = {"opinion", "probability_difference", "ranking", "score_line", "thr
 """Terms that need opinion labels; all others but ``FOR_DEFECTS`` are held to pairwise questions."""
 FOR_DEFECTS = {"perception"}
 """Terms that need questions about defects."""
+FOR_CHECKS = {"calibration", "check"}
+"""Terms that need yes/no questions."""
 FORCER = TableForcer({"<think>": (0.5, 0.9, 0.5)}, otherwise=(0.5, 0.2, 0.5))
 BLIND = {"overlong"}
 """Terms to which content means nothing."""
@@ -120,12 +127,21 @@ FOUND = [
         prompt=make_defect_prompt("b/both", task="type_and_severity"),
     ),
 ]
+CHECKED = [
+    make_group(["yes", "no", "", "Yes."], prompt=make_check_prompt("a/blur_none")),
+    make_group(["no", "no"], prompt=make_check_prompt("a/haze_none", is_yes=False)),
+    make_group(["perhaps", "<answer>" * 50, "é😀yes"], prompt=make_check_prompt("b/blur_none")),
+    make_group(["yes", "yes", "no"], prompt=make_check_prompt("c/blur_none", is_yes=False)),
+    make_group(["yes", "no"], prompt=make_check_prompt("d/blur_none")),
+]
 
 every_term = pytest.mark.parametrize("kind", sorted(CONFIGS))
 Scoring = Callable[[str, Sequence[RolloutGroup]], list[list[Score]]]
 
 
 def groups_for(kind: str) -> list[RolloutGroup]:
+    if kind in FOR_CHECKS:
+        return CHECKED
     return SCORED if kind in FOR_SCORES else FOUND if kind in FOR_DEFECTS else CHOSEN
 
 
@@ -209,7 +225,11 @@ def test_a_better_answer_earns_more_than_an_unreadable_one(kind: str, score: Sco
     ]
     chosen = [make_group([make_choice(2), make_choice(1), "?"], prompt=make_pair_prompt(better=2))]
     found = [make_group([make_answer("blur"), make_answer("haze"), "?"], prompt=make_defect_prompt())]
-    groups = scored if kind in FOR_SCORES else found if kind in FOR_DEFECTS else chosen
+    checked = [make_group(["yes", "no", "?"], prompt=make_check_prompt())]
+    if kind in FOR_CHECKS:
+        groups = checked
+    else:
+        groups = scored if kind in FOR_SCORES else found if kind in FOR_DEFECTS else chosen
     right, _, unreadable = (number(s) for s in score(kind, groups)[0])
     assert right is not None
     assert unreadable is not None

@@ -13,6 +13,7 @@ from conf.data import (
     DataConfig,
     MixedConfig,
     OpinionScoreConfig,
+    PhotoChecklistConfig,
     PhotoDefectsConfig,
     PhotoDistortionsConfig,
     PhotoPairsConfig,
@@ -119,6 +120,18 @@ def _photo_defects(tmp_path: Path) -> DataConfig:
     )
 
 
+def _photo_checklist(tmp_path: Path) -> DataConfig:
+    del tmp_path
+    return PhotoChecklistConfig(
+        kind="photo_checklist",
+        crop_size=56,
+        num_train=64,
+        num_test=32,
+        prompt="[[question]] Answer yes or no.",
+        data_seed=5,
+    )
+
+
 def _mixed(tmp_path: Path) -> DataConfig:
     parts = {"scores": _photo_distortions(tmp_path), "defects": _photo_defects(tmp_path)}
     return MixedConfig.model_validate({"kind": "mixed", "parts": parts, "mixture": "uniform"})
@@ -129,6 +142,7 @@ CONFIGS: dict[str, Callable[[Path], DataConfig]] = {
     "photo_videos": _photo_videos,
     "photo_pairs": _photo_pairs,
     "photo_defects": _photo_defects,
+    "photo_checklist": _photo_checklist,
     "opinion_score": _opinion_score,
     "preference_pairs": _preference_pairs,
     "mixed": _mixed,
