@@ -12,6 +12,9 @@ from PIL import Image
 
 from cluster.main import main
 from conf.cli import DATA_TOOLS
+from evaluation.checklist.labels import read_labelled_pairs
+from evaluation.checklist.rows import AnsweredItem
+from evaluation.scoring.items import Listing
 from rollout.datasets.label_files import read_labels
 from rollout.datasets.label_rows import LabelRow
 from rollout.datasets.questions import rating_question
@@ -326,6 +329,28 @@ def test_bad_rows_are_refused_and_nothing_is_written(tmp_path: Path, capsys: pyt
     raw = _file(tmp_path / "mos.txt", [*KADID, "one cell"])
     assert "expected 4 columns" in _refused(capsys, "convert", raw, tmp_path / "out", "--from", "kadid")[0]
     assert not (tmp_path / "out").exists()
+
+
+def test_rated_pairs_are_what_a_checklist_is_asked_about_and_fitted_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["data.num_train=5", "data.num_test=4", "evaluation.num_prompts=2"]
+    _run(capsys, "pairs", tmp_path / "rated", "data=photo_distortions", *sizes)
+    listing = Listing([str(tmp_path / "rated" / "test_items.jsonl")], reads="prompt")
+    assert {item.item_id: Path(item.path).is_file() for item in listing} == {f"test_{n:06d}": True for n in range(4)}
+    nothing = {
+        item.item_id: AnsweredItem(item_id=item.item_id, path=item.path, prompt=None, answers={}, place="")
+        for item in listing
+    }
+    pairs = read_labelled_pairs(tmp_path / "rated" / "test_pairs.jsonl", items=nothing)
+    assert [pair.cluster for pair in pairs] == ["test_000000", "test_000002"]
+
+
+def test_pairs_of_pictures_without_scores_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["data=photo_checklist", "rewards=check"]
+    assert (
+        "data=photo_distortions, got data.kind=photo_checklist" in _refused(capsys, "pairs", tmp_path / "r", *words)[0]
+    )
 
 
 def test_show_may_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

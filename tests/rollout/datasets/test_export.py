@@ -1,5 +1,6 @@
 """A folder written and read back."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 
 from conf.data import OpinionScoreConfig, PhotoDistortionsConfig, PhotoPairsConfig, ScaleConfig, VideoConfig
 from rollout.datasets.base import Data, Dataset
-from rollout.datasets.export import write_folder
+from rollout.datasets.export import write_folder, write_rated_pairs
+from rollout.datasets.on_demand import PromptsOnDemand
 from rollout.datasets.opinion_score import build_opinion_score
 from rollout.datasets.photo_distortions import build_photo_distortions
 from rollout.datasets.photo_pairs import build_photo_pairs
@@ -172,3 +174,37 @@ def test_a_pair_that_is_asked_in_both_orders_is_written_once(tmp_path: Path) -> 
 def test_pairs_without_known_answers_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="pair p has no two answers to write"):
         write_folder({"train": _WholeMessage()}, folder=tmp_path / "pairs")
+
+
+def _lines(path: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_of_each_two_neighbours_the_one_with_the_higher_score_is_better(split: str, tmp_path: Path) -> None:
+    photos, folder = _photos(), tmp_path / "rated"
+    dataset = {"train": photos.train, "test": photos.test}[split]
+    write_rated_pairs({"train": photos.train, "test": photos.test}, folder=folder)
+    items, pairs = _lines(folder / f"{split}_items.jsonl"), _lines(folder / f"{split}_pairs.jsonl")
+    shown = [next(dataset.prompt(index).media()).data for index in range(len(dataset))]
+    assert [(folder / item["path"]).read_bytes() for item in items] == shown
+    scores = {item["id"]: dataset.prompt(index).opinion.score for index, item in enumerate(items)}
+    assert [name for pair in pairs for name in (pair["first"], pair["second"])] == list(scores)
+    for pair in pairs:
+        worse = {"first": "second", "second": "first"}[pair["better"]]
+        assert scores[pair[pair["better"]]] > scores[pair[worse]]
+    assert len({pair["group"] for pair in pairs}) == len(pairs)
+
+
+def test_equal_scores_are_a_tie_and_an_odd_picture_is_in_no_pair(tmp_path: Path) -> None:
+    same = replace(_photos().test.prompt(0), reference=Opinion(score=2.0, scale=Scale(minimum=1, maximum=5)))
+    dataset = PromptsOnDemand(source="same", split="test", size=3, make=lambda _: same)
+    write_rated_pairs({"test": dataset}, folder=tmp_path / "rated")
+    assert [pair["better"] for pair in _lines(tmp_path / "rated" / "test_pairs.jsonl")] == ["tie"]
+    assert len(_lines(tmp_path / "rated" / "test_items.jsonl")) == 3
+
+
+def test_pictures_without_scores_leave_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="asks for a choice, not for a score"):
+        write_rated_pairs({"train": _pairs().train}, folder=tmp_path / "rated")
+    assert list(tmp_path.iterdir()) == []
