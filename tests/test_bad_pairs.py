@@ -50,7 +50,8 @@ STARTS_SOMETHING = ("train", "benchmark", "reward-server", "collect-traces")
 RECIPE: Mapping[str, tuple[Damage, str]] = {
     "term of another task": (
         given(
-            "+rewards.terms.near={kind: threshold, weight: 1.0, mode: inclusive, full_fraction: 0.2, half_fraction: null}"
+            "+rewards.terms.near={kind: threshold, weight: 1.0, mode: inclusive, full_fraction: 0.2, "
+            "half_fraction: null}"
         ),
         "rewards.terms.near.kind=threshold has nothing to compare an answer with: data.kind=photo_pairs asks for",
     ),
