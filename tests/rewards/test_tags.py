@@ -16,7 +16,15 @@ from rewards.tags import (
     read_number,
 )
 from rollout.types import Scale
-from tests.builders import ONE_TO_FIVE, make_answer, make_defect_prompt, make_group, make_pair_prompt, make_prompt
+from tests.builders import (
+    ONE_TO_FIVE,
+    make_answer,
+    make_check_prompt,
+    make_defect_prompt,
+    make_group,
+    make_pair_prompt,
+    make_prompt,
+)
 
 STRICT: FormatMode = "strict"
 TOLERANT: FormatMode = "tolerant"
@@ -110,7 +118,8 @@ def test_a_choice_is_read_strictly(text: str, status: str, choice: int | None) -
 
 
 def test_every_status_belongs_to_a_task() -> None:
-    prompts = [make_prompt(), make_pair_prompt(), make_defect_prompt(), make_defect_prompt(task="area")]
+    scored = [make_prompt(), make_pair_prompt()]
+    prompts = [*scored, make_defect_prompt(), make_defect_prompt(task="area"), make_check_prompt()]
     assert {status for prompt in prompts for status in possible_statuses(prompt)} == set(STATUSES)
 
 
