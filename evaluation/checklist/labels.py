@@ -9,10 +9,11 @@ it is the prompt that both items were made from.
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from conf.errors import did_you_mean
 from evaluation.checklist.rows import AnsweredItem
+from evaluation.lines import read_lines
 from rewards.checklist.features import AnsweredPair, Better
 
 
@@ -25,27 +26,22 @@ class _Line(BaseModel):
     group: str | None = None
 
 
+_EXPECTED = (
+    '{"first": ID, "second": ID, "better": "first", "second" or "tie"}, with "group" where prompts do not tell it'
+)
+
+
 def read_labelled_pairs(path: Path, *, items: Mapping[str, AnsweredItem]) -> Iterator[AnsweredPair]:
     """Every pair of a file with the answers of its items.
 
     Raises:
         ValueError: A line cannot be read, names an item that has no answers, or says nothing about its group.
     """
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield _joined(line, place=f"{path}:{number}", items=items)
+    for place, row in read_lines(path, row=_Line, expected=_EXPECTED):
+        yield _joined(row, place=place, items=items)
 
 
-def _joined(line: bytes, *, place: str, items: Mapping[str, AnsweredItem]) -> AnsweredPair:
-    try:
-        row = _Line.model_validate_json(line)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ValueError(
-            f'{place}: expected {{"first": ID, "second": ID, "better": "first", "second" or "tie"}}, with "group" '
-            f"where prompts do not tell it; {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        ) from error
+def _joined(row: _Line, *, place: str, items: Mapping[str, AnsweredItem]) -> AnsweredPair:
     names = str(row.first), str(row.second)
     for name in names:
         if name not in items:

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue
 
+from evaluation.lines import read_lines
 from evaluation.scoring.rows import RowStatus
 from rewards.checklist.answers import Answer, read_value
 from rollout.checklist.questions import Checklist
@@ -103,14 +104,12 @@ def read_answer_files(paths: Sequence[Path], *, checklist: Checklist) -> Iterato
     """
     seen: set[str] = set()
     for path in paths:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    item = _read(line, place=f"{path}:{number}", checklist=checklist)
-                    if item.item_id in seen:
-                        raise ValueError(f"{item.place}: id {item.item_id!r} comes a second time")
-                    seen.add(item.item_id)
-                    yield item
+        for place, row in read_lines(path, row=_Line, expected='{"id": ..., "answers": {QUESTION: ANSWER, ...}}'):
+            item = _read(row, place=place, checklist=checklist)
+            if item.item_id in seen:
+                raise ValueError(f"{item.place}: id {item.item_id!r} comes a second time")
+            seen.add(item.item_id)
+            yield item
 
 
 def asked_part(paths: Sequence[Path], *, checklist: Checklist) -> Checklist:
@@ -122,16 +121,7 @@ def asked_part(paths: Sequence[Path], *, checklist: Checklist) -> Checklist:
     return checklist if is_asked else checklist.without_prompt()
 
 
-def _read(line: bytes, *, place: str, checklist: Checklist) -> AnsweredItem:
-    try:
-        row = _Line.model_validate_json(line)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ValueError(
-            f'{place}: expected {{"id": ..., "answers": {{QUESTION: ANSWER, ...}}}}; '
-            f"{where + ': ' if where else ''}{first['msg']}"
-        ) from error
+def _read(row: _Line, *, place: str, checklist: Checklist) -> AnsweredItem:
     name = row.path if row.id is None else str(row.id)
     if name is None:
         raise ValueError(f"{place}: expected an id or a path, which names the item")
@@ -163,22 +153,24 @@ class _Told(BaseModel):
 def describe_answers(path: Path) -> Iterator[str]:
     """What the answers of a file were and what they took, counted, for a terminal."""
     counts: Counter[str] = Counter()
-    masses: list[float] = []
-    num_items = num_tokens = num_computed = 0
+    num_items = num_tokens = num_computed = num_masses = 0
+    total_mass, least_mass = 0.0, 1.0
     with path.open("rb") as lines:
         for line in lines:
             row = _Told.model_validate_json(line)
             num_items += 1
             counts.update(read_value(value).status for value in row.answers.values())
-            masses += row.mass.values()
+            num_masses += len(row.mass)
+            total_mass += sum(row.mass.values())
+            least_mass = min((least_mass, *row.mass.values()))
             num_tokens += row.num_tokens or 0
             num_computed += row.num_computed_tokens or 0
     shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     yield f"answers {counts.total()} about {num_items} items: {shown or 'none'}"
-    if masses:
-        mean = sum(masses) / len(masses)
+    if num_masses:
+        mean = total_mass / num_masses
         warning = "; this judge hardly means to answer with them" if mean < LITTLE_MASS else ""
-        yield f"yes and no had {100 * mean:.1f} % of the probability, {100 * min(masses):.1f} % at least{warning}"
+        yield f"yes and no had {100 * mean:.1f} % of the probability, {100 * least_mass:.1f} % at least{warning}"
     if num_tokens:
         share = 100 * num_computed / num_tokens
         yield f"prompt tokens {num_tokens:,}, computed {num_computed:,} ({share:.1f} %)"

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from evaluation.lines import read_lines
 from rollout.videos import VIDEO_ENDINGS
 from rollout.wordings import Kind
 
@@ -153,26 +154,15 @@ def _in_folder(folder: Path) -> Iterator[Item | Path]:
 
 
 def _in_list(path: Path, *, reads: RowKey) -> Iterator[Item]:
-    kind = _QuestionRow if reads == "question" else _PromptRow
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = kind.model_validate_json(line)
-            except ValidationError as error:
-                first = error.errors(include_url=False)[0]
-                where = ".".join(map(str, first["loc"]))
-                raise ValueError(
-                    f'{path}:{number}: expected {{"path": ..., "id": ..., "{reads}": ...}}, of which only path must '
-                    f"be given; {where + ': ' if where else ''}{first['msg']}"
-                ) from error
-            yield Item(
-                item_id=row.path if row.id is None else str(row.id),
-                path=str(path.parent / row.path),
-                question=row.question if isinstance(row, _QuestionRow) else None,
-                prompt=row.prompt if isinstance(row, _PromptRow) else None,
-            )
+    kind: type[_Row] = _QuestionRow if reads == "question" else _PromptRow
+    expected = f'{{"path": ..., "id": ..., "{reads}": ...}}, of which only path must be given'
+    for _, row in read_lines(path, row=kind, expected=expected):
+        yield Item(
+            item_id=row.path if row.id is None else str(row.id),
+            path=str(path.parent / row.path),
+            question=row.question if isinstance(row, _QuestionRow) else None,
+            prompt=row.prompt if isinstance(row, _PromptRow) else None,
+        )
 
 
 def _is_new(item: Item, seen: dict[str, int]) -> bool:
