@@ -9,7 +9,7 @@ pairs    answers --> pairs_trl.jsonl, pairs.jsonl
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -29,7 +29,15 @@ from evaluation.checklist.consistency import ConsistencyCount, format_consistenc
 from evaluation.checklist.labels import read_labelled_pairs
 from evaluation.checklist.learning import LearningPlan, learn_weights
 from evaluation.checklist.report import format_weights
-from evaluation.checklist.rows import AnswerRow, asked_part, describe_answers, holds_answers, item_of, read_answer_files
+from evaluation.checklist.rows import (
+    AnsweredItem,
+    AnswerRow,
+    asked_part,
+    describe_answers,
+    holds_answers,
+    item_of,
+    read_answer_files,
+)
 from evaluation.checklist.score_files import ScoreRule, compared, write_scores
 from evaluation.checklist.selection import select_pairs
 from evaluation.checklist.setup import load_checklist, load_weights
@@ -125,10 +133,14 @@ def score(words: Sequence[str], config: RunConfig, options: ChecklistConfig, con
         ask(words, config, options, console)
         paths = [_folder(config) / ANSWERS_FILE]
     rule, folder = _rule(options, paths=paths), _folder(config)
-    counts = write_scores(read_answer_files(paths, checklist=rule.checklist), rule=rule, folder=folder)
     consistency = ConsistencyCount(rule.checklist)
-    for item in read_answer_files(paths, checklist=rule.checklist):
-        consistency.add(item.answers)
+
+    def counted() -> Iterator[AnsweredItem]:
+        for item in read_answer_files(paths, checklist=rule.checklist):
+            yield item  # first, so that a fault is told by the score, with its line
+            consistency.add(item.answers)
+
+    counts = write_scores(counted(), rule=rule, folder=folder)
     console.print(format_consistency(consistency), soft_wrap=True)
     unscored = " (an answer that counts is unusable; checklist.unusable=leave_out scores the others)"
     console.print(
