@@ -8,17 +8,17 @@ pairs    answers --> pairs_trl.jsonl, pairs.jsonl
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
 from rich.console import Console
 
-from cluster.checklist_judge import ChecklistJudge, opened_asker
+from cluster.checklist_judge import opened_asker
 from cluster.checklist_server import check_prompt, serve_checklist
+from cluster.filling import Bar, Filling, fill_sheet
 from cluster.preflight import ASKS_A_SERVER, LEARNS_NOTHING, make_run_folder
-from cluster.progress import ProgressDisplay, format_number
+from cluster.progress import ProgressDisplay
 from cluster.scoring_judge import unnamed_judge
 from conf.checklist import ChecklistConfig
 from conf.cli import CommandLine
@@ -42,8 +42,7 @@ from evaluation.checklist.score_files import ScoreRule, compared, write_scores
 from evaluation.checklist.selection import select_pairs
 from evaluation.checklist.setup import load_checklist, load_weights
 from evaluation.scoring.items import Item, Listing
-from evaluation.scoring.results import ScoreSheet, open_sheet
-from evaluation.scoring.run import Progress, score_items
+from evaluation.scoring.results import open_sheet
 from rewards.checklist.features import tabulate
 from rewards.checklist.pairs import PairRule, PairSelection, describe
 from rewards.checklist.weights import write_weights
@@ -101,24 +100,24 @@ def ask(words: Sequence[str], config: RunConfig, options: ChecklistConfig, conso
     folder = _folder(config)
     console.print(f"{survey.num_items} to ask {len(asked.asked)} questions each ({asked.name})", soft_wrap=True)
 
-    async def run() -> tuple[Progress, float]:
+    async def run() -> Filling:
         async with opened_asker(config, options, checklist=asked) as judge:
             for note in judge.notes:
                 console.print(note, soft_wrap=True)
             with open_sheet(folder, settings=judge.settings, rows_file=ANSWERS_FILE) as sheet:
-                startup_s = await _started(judge, listing, sheet)
-                with ProgressDisplay(console, live=config.journal.progress) as display:
-                    show = _progress_line(display, sheet, num_items=survey.num_items)
-                    return await score_items(listing, scorer=judge.asker, sheet=sheet, on_progress=show), startup_s
+                return await fill_sheet(
+                    sheet,
+                    listing,
+                    scorer=judge.asker,
+                    start=judge.start,
+                    display=ProgressDisplay(console, live=config.journal.progress),
+                    bar=Bar(phase=PHASE, num_items=survey.num_items, good=("ok",), others="without answers"),
+                )
 
-    progress, startup_s = asyncio.run(run())
+    filling = asyncio.run(run())
     for line in describe_answers(folder / ANSWERS_FILE):
         console.print(line, soft_wrap=True)
-    console.print(
-        f"asked about {progress.num_scored} in {progress.seconds:.1f} s, {format_number(progress.items_per_s)} per s; "
-        f"{progress.num_done - progress.num_scored} were done before; judge ready after {startup_s:.1f} s",
-        soft_wrap=True,
-    )
+    console.print(filling.speed("asked about"), soft_wrap=True)
     console.print(f"answers {folder / ANSWERS_FILE}", soft_wrap=True)
 
 
@@ -294,20 +293,3 @@ def _folder(config: RunConfig) -> Path:
     folder = Path(config.run.folder).resolve() / FOLDER
     make_run_folder(folder)
     return folder
-
-
-async def _started(judge: ChecklistJudge, listing: Listing, sheet: ScoreSheet) -> float:
-    """Start the judge if there is anything to ask; how long that took, in seconds."""
-    started = time.monotonic()
-    if any(item.item_id not in sheet for item in listing):
-        await judge.start()
-    return time.monotonic() - started
-
-
-def _progress_line(display: ProgressDisplay, sheet: ScoreSheet, *, num_items: int) -> Callable[[Progress], None]:
-    def show(progress: Progress) -> None:
-        num_without = sheet.num_by_status.total() - sheet.num_by_status["ok"]
-        numbers = {"per s": progress.items_per_s, "without answers": float(num_without)}
-        display.step(PHASE, done=progress.num_done, total=num_items, numbers=numbers)
-
-    return show

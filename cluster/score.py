@@ -4,24 +4,23 @@ words --Listing--> items --judge--> rows --ScoreSheet--> RUN_FOLDER/score/scores
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
+from cluster.filling import Bar, Filling, fill_sheet
 from cluster.preflight import ASKS_A_SERVER, LEARNS_NOTHING, make_run_folder
-from cluster.progress import ProgressDisplay, format_number
-from cluster.scoring_judge import ScoringJudge, check_judge, opened_judge
+from cluster.progress import ProgressDisplay
+from cluster.scoring_judge import check_judge, opened_judge
 from conf.errors import ConfigError
 from conf.load import load_run_config
 from conf.schema import RunConfig
 from conf.score import ScoreConfig
 from evaluation.scoring.items import PICTURE_ENDINGS, Listing, Survey
 from evaluation.scoring.results import ScoreSheet, open_sheet, write_tables
-from evaluation.scoring.rows import STATUSES
-from evaluation.scoring.run import Progress, score_items
+from evaluation.scoring.rows import STATUSES, RowStatus
 from rollout.datasets.base import declared_scale
 from rollout.videos import VIDEO_ENDINGS
 from rollout.wordings import Kind, look_up
@@ -29,6 +28,8 @@ from rollout.wordings import Kind, look_up
 FOLDER = "score"
 """Results lie in this folder of the run."""
 PHASE = "score"
+HAVE_A_SCORE: tuple[RowStatus, ...] = ("ok", "out_of_range")
+"""Statuses of rows that have one, counted as ``evaluation.out_of_range`` says."""
 DEFAULT_CHOICE = "score=visualquality_r1"
 
 
@@ -36,9 +37,7 @@ DEFAULT_CHOICE = "score=visualquality_r1"
 class Outcome:
     """How a scoring run went."""
 
-    progress: Progress
-    startup_s: float
-    """Until the judge could be asked; not part of the progress."""
+    filling: Filling
     folder: Path
 
 
@@ -85,16 +84,20 @@ def run_scoring(config: RunConfig, options: ScoreConfig, *, listing: Listing, co
                 console.print(note, soft_wrap=True)
             with open_sheet(folder, settings=judge.settings) as sheet:
                 try:
-                    startup_s = await _started(judge, listing, sheet)
-                    with ProgressDisplay(console, live=config.journal.progress) as display:
-                        show = _progress_line(display, sheet, num_items=survey.num_items)
-                        progress = await score_items(listing, scorer=judge.scorer, sheet=sheet, on_progress=show)
+                    filling = await fill_sheet(
+                        sheet,
+                        listing,
+                        scorer=judge.scorer,
+                        start=judge.start,
+                        display=ProgressDisplay(console, live=config.journal.progress),
+                        bar=Bar(phase=PHASE, num_items=survey.num_items, good=HAVE_A_SCORE, others="without a score"),
+                    )
                 finally:
                     _conclude(sheet, folder=folder, console=console)
-        return Outcome(progress=progress, startup_s=startup_s, folder=folder)
+        return Outcome(filling=filling, folder=folder)
 
     outcome = asyncio.run(run())
-    console.print(_speed(outcome), soft_wrap=True)
+    console.print(outcome.filling.speed("scored"), soft_wrap=True)
     return outcome
 
 
@@ -121,30 +124,6 @@ def check_kinds(
             f"{config.model.min_pixels}, which every frame is enlarged to; raise the one or lower the other"
         )
         raise ConfigError([problem])
-
-
-async def _started(judge: ScoringJudge, listing: Listing, sheet: ScoreSheet) -> float:
-    """Start the judge if there is anything to ask; how long that took, in seconds."""
-    started = time.monotonic()
-    if any(item.item_id not in sheet for item in listing):
-        await judge.start()
-    return time.monotonic() - started
-
-
-def _progress_line(display: ProgressDisplay, sheet: ScoreSheet, *, num_items: int) -> Callable[[Progress], None]:
-    def show(progress: Progress) -> None:
-        numbers = {"per s": progress.items_per_s, "without a score": float(_num_without_score(sheet))}
-        display.step(PHASE, done=progress.num_done, total=num_items, numbers=numbers)
-
-    return show
-
-
-def _speed(outcome: Outcome) -> str:
-    progress = outcome.progress
-    return (
-        f"scored {progress.num_scored} in {progress.seconds:.1f} s, {format_number(progress.items_per_s)} per s; "
-        f"{progress.num_done - progress.num_scored} were done before; judge ready after {outcome.startup_s:.1f} s"
-    )
 
 
 def _conclude(sheet: ScoreSheet, *, folder: Path, console: Console) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from evaluation.bootstrap import bootstrap_statistic
 from evaluation.intervals import Estimate, mean_share
+from evaluation.journal import journal_estimate, journal_values
 from evaluation.tables import aligned, decimals, percent, percent_interval
 from rewards.checklist.answers import NO_WORD, YES_WORD, read_logprobs
 from rewards.tags import STATUSES, ParsedAnswer, Status, parse_group
@@ -117,10 +118,10 @@ class CheckReport:
 
     def metrics(self) -> dict[str, float]:
         """Journal values as ``evaluation/thing/statistic``; undefined ones have no key."""
-        values = _statistics("balanced", self.balanced) | _statistics("right", self.right)
-        values |= {} if self.brier is None else _statistics("brier", self.brier)
+        values = journal_values("balanced", self.balanced) | journal_values("right", self.right)
+        values |= journal_values("brier", self.brier)
         for name, one in self.by_question.items():
-            values |= _statistics(f"question.{name}", one.right)
+            values |= journal_values(f"question.{name}", one.right)
             errors = {"brier": one.brier, "ece": one.calibration_error}
             values |= {f"{_QUESTION}{name}/{key}": error for key, error in errors.items() if error is not None}
         if self.calibration_error is not None:
@@ -269,17 +270,11 @@ def _figures(rows: Sequence[CheckRow]) -> QuestionFigures:
     )
 
 
-def _statistics(thing: str, estimate: Estimate) -> dict[str, float]:
-    values = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-    return {f"evaluation/{thing}/{name}": value for name, value in values.items()}
-
-
 def _table_row(name: str, values: Mapping[str, float]) -> tuple[str, ...]:
-    value, low, high = (values[f"evaluation/balanced/{end}"] for end in ("value", "low", "high"))
     errors = (values.get(f"evaluation/{thing}/value") for thing in ("brier", "ece"))
     return (
         name,
-        percent_interval(Estimate(value=value, low=low, high=high)),
+        percent_interval(journal_estimate(values, "balanced")),
         percent(values["evaluation/right/value"]),
         percent(values["evaluation/yes/fraction"]),
         *(decimals(error, num_digits=3) for error in errors),

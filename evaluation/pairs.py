@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 
 from evaluation.intervals import Estimate, mean_difference, mean_share
+from evaluation.journal import journal_estimate, journal_values
 from evaluation.tables import aligned, percent, percent_interval, points
 from evaluation.voting import PositionReport, Vote, position_report
 from rewards.tags import STATUSES, ParsedAnswer, Status, parse_group
@@ -90,11 +91,11 @@ class PairReport:
         """Journal values as ``evaluation/thing/statistic``; undefined ones have no key."""
         num_asked = self.num_verdicts + self.num_abstained
         values: dict[str, float | None] = {
-            **_statistics("accuracy", self.accuracy),
-            **_statistics("vote", self.vote),
-            **_statistics("consistency", self.consistency),
+            **journal_values("accuracy", self.accuracy),
+            **journal_values("vote", self.vote),
+            **journal_values("consistency", self.consistency),
             "evaluation/consistency/abstained": self.num_abstained / num_asked if num_asked else None,
-            **_statistics("position_bias", self.position_bias, name_of_value="points"),
+            **journal_values("position_bias", self.position_bias, statistic="points"),
             "evaluation/swap/consistency": self.swap.consistency,
             "evaluation/format/fraction": self.format_rate,
             "evaluation/truncated/fraction": self.truncated_rate,
@@ -223,29 +224,14 @@ def _both_orders(rows: Sequence[PairRow]) -> list[tuple[Vote, Vote]]:
     ]
 
 
-def _statistics(thing: str, estimate: Estimate | None, *, name_of_value: str = "value") -> dict[str, float]:
-    if estimate is None:
-        return {}
-    values = {name_of_value: estimate.value, "low": estimate.low, "high": estimate.high}
-    return {f"evaluation/{thing}/{name}": value for name, value in values.items()}
-
-
 def _table_row(name: str, values: Mapping[str, float]) -> tuple[str, ...]:
     return (
         name,
-        percent_interval(_estimate("accuracy", values)),
-        percent_interval(_estimate("vote", values)),
-        percent_interval(_estimate("consistency", values)),
-        points(_estimate("position_bias", values, name_of_value="points")),
+        percent_interval(journal_estimate(values, "accuracy")),
+        percent_interval(journal_estimate(values, "vote")),
+        percent_interval(journal_estimate(values, "consistency")),
+        points(journal_estimate(values, "position_bias", statistic="points")),
         percent(values.get("evaluation/swap/consistency")),
         percent(values["evaluation/format/fraction"]),
         percent(values["evaluation/unparsed/fraction"]),
     )
-
-
-def _estimate(thing: str, values: Mapping[str, float], *, name_of_value: str = "value") -> Estimate | None:
-    names = [f"evaluation/{thing}/{name}" for name in (name_of_value, "low", "high")]
-    if names[0] not in values:
-        return None
-    value, low, high = (values[name] for name in names)
-    return Estimate(value=value, low=low, high=high)

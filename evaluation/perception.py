@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 
 from evaluation.intervals import Estimate, mean_share
+from evaluation.journal import journal_estimate, journal_values
 from evaluation.tables import aligned, percent, percent_interval
 from rewards.findings import credit, is_right
 from rewards.tags import STATUSES, ParsedAnswer, Status, parse_group
@@ -105,13 +106,13 @@ class PerceptionReport:
 
     def metrics(self) -> dict[str, float]:
         """Journal values as ``evaluation/thing/statistic``; undefined ones have no key."""
-        values = {**_statistics("credit", self.credit)}
+        values = {**journal_values("credit", self.credit)}
         for task, figures in self.by_task.items():
-            values |= _statistics(task, figures.credit)
+            values |= journal_values(task, figures.credit)
             values[f"evaluation/{task}/right"] = figures.right.value
         return values | {
-            **_statistics("alone", self.alone),
-            **_statistics("with_reference", self.with_reference),
+            **journal_values("alone", self.alone),
+            **journal_values("with_reference", self.with_reference),
             "evaluation/format/fraction": self.format_rate,
             "evaluation/truncated/fraction": self.truncated_rate,
             "evaluation/unparsed/fraction": self.num_unparsed / self.num_completions,
@@ -199,18 +200,10 @@ def _mean(rows: Sequence[QuestionRow], value: Callable[[QuestionRow], float]) ->
     return mean_share((value(row), row.cluster) for row in rows)
 
 
-def _statistics(thing: str, estimate: Estimate | None) -> dict[str, float]:
-    if estimate is None:
-        return {}
-    values = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-    return {f"evaluation/{thing}/{name}": value for name, value in values.items()}
-
-
 def _table_row(name: str, values: Mapping[str, float]) -> tuple[str, ...]:
-    value, low, high = (values[f"evaluation/credit/{end}"] for end in ("value", "low", "high"))
     return (
         name,
-        percent_interval(Estimate(value=value, low=low, high=high)),
+        percent_interval(journal_estimate(values, "credit")),
         *(percent(values.get(f"evaluation/{task}/value")) for task in TASK_TITLES),
         percent(values.get("evaluation/area/right")),
         percent(values["evaluation/format/fraction"]),

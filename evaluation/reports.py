@@ -4,14 +4,14 @@ Which task it was is read from the metrics, so that the files of a finished run 
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 
 from evaluation import checks, judge, pairs, perception
+from evaluation.journal import journal_estimate
 from evaluation.mixed import MixedReport, TaskReport, metrics_of_task
 from rollout.types import Task
 
 Metrics = Mapping[str, float]
-
-
 Report = TaskReport | MixedReport
 
 SCORE_FIGURES = {
@@ -127,12 +127,9 @@ def figures(metrics: Metrics) -> dict[str, object]:
 
 
 def _figures(metrics: Metrics, *, task: Task) -> dict[str, object]:
-    estimates: dict[str, object] = {name: _estimate(metrics, name, value) for name, value in _ESTIMATES[task].items()}
+    estimates: dict[str, object] = {
+        name: None if (found := journal_estimate(metrics, name, statistic=statistic)) is None else asdict(found)
+        for name, statistic in _ESTIMATES[task].items()
+    }
     of_questions: dict[str, object] = {"by_question": checks.questions(metrics)} if task == "check" else {}
     return estimates | {name: metrics.get(key) for name, key in _FIGURES[task].items()} | of_questions
-
-
-def _estimate(metrics: Metrics, thing: str, statistic: str) -> dict[str, float] | None:
-    keys = {"value": statistic, "low": "low", "high": "high"}
-    known = {name: metrics[key] for name, last in keys.items() if (key := f"evaluation/{thing}/{last}") in metrics}
-    return known or None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,6 +158,7 @@ class Unlabelled:
 
 
 Reference = Opinion | Preference | Defect | Check | Unlabelled
+ReferenceT = TypeVar("ReferenceT", Opinion, Preference, Defect, Check)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -195,9 +196,7 @@ class Prompt:
         Raises:
             ValueError: The prompt is of another task.
         """
-        if isinstance(self.reference, Opinion):
-            return self.reference
-        raise self._is_of_another_task("score")
+        return self._reference_of(Opinion, task="score")
 
     @property
     def preference(self) -> Preference:
@@ -206,9 +205,7 @@ class Prompt:
         Raises:
             ValueError: The prompt is of another task.
         """
-        if isinstance(self.reference, Preference):
-            return self.reference
-        raise self._is_of_another_task("choice")
+        return self._reference_of(Preference, task="choice")
 
     @property
     def defect(self) -> Defect:
@@ -217,9 +214,7 @@ class Prompt:
         Raises:
             ValueError: The prompt is of another task.
         """
-        if isinstance(self.reference, Defect):
-            return self.reference
-        raise self._is_of_another_task("defect")
+        return self._reference_of(Defect, task="defect")
 
     @property
     def check(self) -> Check:
@@ -228,9 +223,7 @@ class Prompt:
         Raises:
             ValueError: The prompt is of another task.
         """
-        if isinstance(self.reference, Check):
-            return self.reference
-        raise self._is_of_another_task("check")
+        return self._reference_of(Check, task="check")
 
     @property
     def beginning(self) -> str:
@@ -251,8 +244,10 @@ class Prompt:
             return f"{self.reference.question_id} {self.reference.word}"
         return "no label"
 
-    def _is_of_another_task(self, wanted: Task) -> ValueError:
-        return ValueError(f"prompt {self.prompt_id!r} of {self.source!r} asks for a {self.task}, not for a {wanted}")
+    def _reference_of(self, kind: type[ReferenceT], *, task: Task) -> ReferenceT:
+        if isinstance(self.reference, kind):
+            return self.reference
+        raise ValueError(f"prompt {self.prompt_id!r} of {self.source!r} asks for a {self.task}, not for a {task}")
 
     def media(self) -> Iterator[Media]:
         """Yield the pictures and videos of all messages in reading order."""

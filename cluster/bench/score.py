@@ -107,9 +107,9 @@ def _engines(config: RunConfig, options: ScoreConfig, *, pictures: Path, console
     shutil.rmtree(config.run.folder, ignore_errors=True)
     outcome: Outcome = run_scoring(config, options, listing=Listing([str(pictures)]), console=console)
     return Speed(
-        loading_s=outcome.startup_s,
-        scoring_s=outcome.progress.seconds,
-        num_pictures=outcome.progress.num_scored,
+        loading_s=outcome.filling.startup_s,
+        scoring_s=outcome.filling.progress.seconds,
+        num_pictures=outcome.filling.progress.num_scored,
     )
 
 

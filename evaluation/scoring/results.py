@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import Field, asdict
 from pathlib import Path
-from typing import IO, Any, ClassVar, Protocol
+from typing import IO, Any, ClassVar, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
@@ -54,7 +54,15 @@ class _StoredRow(BaseModel):
     id: str
     path: str
     status: RowStatus
-    score: float | None = None
+
+
+class _StoredScore(_StoredRow):
+    """The same of a score."""
+
+    score: float | None
+
+
+StoredT = TypeVar("StoredT", bound=_StoredRow)
 
 
 class ScoreSheet:
@@ -92,7 +100,7 @@ def open_sheet(folder: Path, *, settings: Settings, rows_file: str = ROWS_FILE) 
     _check_settings(path, settings)
     done, num_by_status = set[str](), Counter[RowStatus]()
     num_bytes, num_failed = 0, 0
-    for line, row in _stored(path):
+    for line, row in _stored(path, kind=_StoredScore if rows_file == ROWS_FILE else _StoredRow):
         num_bytes += len(line)
         num_failed += row.status == _ASKED_AGAIN
         if row.status != _ASKED_AGAIN:
@@ -117,7 +125,7 @@ def write_tables(folder: Path) -> None:
     ):
         writer = csv.DictWriter(cells, COLUMNS, extrasaction="ignore")
         writer.writeheader()
-        for _, row in _stored(folder / ROWS_FILE):
+        for _, row in _stored(folder / ROWS_FILE, kind=_StoredScore):
             writer.writerow(row.model_dump())
             if row.score is not None:
                 lines.write(f"{row.path} {row.score}\n")
@@ -161,7 +169,7 @@ def _shown(settings: Settings, name: str) -> str:
     return json.dumps(settings[name], sort_keys=True, ensure_ascii=False) if name in settings else "nothing"
 
 
-def _stored(path: Path) -> Iterator[tuple[bytes, _StoredRow]]:
+def _stored(path: Path, *, kind: type[StoredT]) -> Iterator[tuple[bytes, StoredT]]:
     """Whole lines with their rows, one at a time; the rest of a torn one is left out."""
     if not path.exists():
         return
@@ -170,14 +178,14 @@ def _stored(path: Path) -> Iterator[tuple[bytes, _StoredRow]]:
             if not line.endswith(b"\n"):
                 return
             try:
-                yield line, _StoredRow.model_validate(json.loads(line))
+                yield line, kind.model_validate(json.loads(line))
             except (ValidationError, ValueError) as error:
                 raise ResultsUnusable(f"{path}:{number}: expected a row that a scoring run wrote: {error}") from error
 
 
 def _drop_failed(path: Path) -> None:
     with _scratch(path).open("wb") as kept:
-        kept.writelines(line for line, row in _stored(path) if row.status != _ASKED_AGAIN)
+        kept.writelines(line for line, row in _stored(path, kind=_StoredRow) if row.status != _ASKED_AGAIN)
     _scratch(path).replace(path)
 
 

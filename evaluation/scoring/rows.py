@@ -22,8 +22,8 @@ _AS_READ: dict[Status, RowStatus] = {
     "ok": "ok", "out_of_range": "out_of_range", "no_tag": "no_tag", "no_number": "no_number",
 }  # fmt: skip
 """What the parser can say of a score."""
-ROUNDED_TO = 9
 OFF_SCALE = "the number is off the scale, so its digits say nothing of the numbers on it"
+ROUNDED_TO = 9
 """Decimals of means, so that equal ones tie: in the last bit 2.9+3.1 differs from 3.0+3.0, and ranks would see it."""
 
 

@@ -87,6 +87,19 @@ def test_a_line_that_is_no_row_is_named(tmp_path: Path, line: str) -> None:
         pass
 
 
+def test_a_row_of_scores_without_a_score_is_named(tmp_path: Path) -> None:
+    write(tmp_path, make_row(0))
+    with (tmp_path / "scores.jsonl").open("a") as lines:
+        lines.write('{"id": "b", "path": "b.png", "status": "ok"}\n')
+    with (
+        pytest.raises(ResultsUnusable, match=r"(?s)scores\.jsonl:2: expected a row.*score"),
+        open_sheet(tmp_path, settings=SETTINGS),
+    ):
+        pass
+    with pytest.raises(ResultsUnusable, match=r"scores\.jsonl:2"):
+        write_tables(tmp_path)
+
+
 def table(folder: Path) -> list[dict[str, Any]]:
     with (folder / "scores.csv").open(newline="") as cells:
         return list(csv.DictReader(cells))
