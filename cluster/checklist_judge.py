@@ -39,7 +39,11 @@ async def opened_asker(
 ) -> AsyncIterator[ChecklistJudge]:
     """The judge a configuration names, for the questions of ``checklist``; engines start when they are told to."""
     questioner = ChecklistQuestioner(
-        checklist=checklist, wording=options.wording, prompt=options.prompt, video=config.benchmark.video
+        checklist=checklist,
+        wording=options.wording,
+        prompt=options.prompt,
+        video=config.benchmark.video,
+        frames=options.frames,
     )
     opened = _server if isinstance(config.judge, RemoteJudgeConfig) else _engines
     async with opened(config, options, questioner) as judge:
@@ -110,5 +114,5 @@ def _settings(
         "min_mass": options.min_mass,
         "pixels": [config.model.min_pixels, config.model.max_pixels],
         "add_vision_id": config.model.add_vision_id,
-        "video": config.benchmark.video.model_dump(),
+        "video": {**config.benchmark.video.model_dump(), "frames": options.frames},
     }

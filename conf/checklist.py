@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from conf.base import Section
-from conf.data import check_wording
+from conf.data import FrameRule, check_wording
 
 
 class ChecklistPairsConfig(Section):
@@ -32,6 +32,10 @@ class ChecklistConfig(Section):
     quote it are left out."""
     wording: str
     """How a question is put, ``[[question]]`` standing for it; the picture or video comes before it."""
+    frames: FrameRule
+    """Which frames of a video are shown. spread: from the first to the last, evenly, further apart in one too long for
+    ``benchmark.video.max_frames``; clock: the nearest to each tick of ``benchmark.video.fps``, and what lies behind the
+    last is not shown, but counted (VisionReward's rule, at 1 per second and 24)."""
     min_mass: float = Field(ge=0, le=1)
     """Least probability of yes and no together for an answer to count as one; 0: the likelier word, however
     unlikely."""

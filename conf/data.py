@@ -202,6 +202,10 @@ LabelFormatName = Literal[
 """Arbiter's own label files, and the published ones."""
 
 
+FrameRule = Literal["spread", "clock"]
+"""Which frames of a video are shown (``rollout.videos``)."""
+
+
 class VideoConfig(Section):
     """How much of a video is shown."""
 

@@ -53,12 +53,16 @@ class Media:
     """Frames of more pixels are reduced to this many; the model's own limit holds beside it."""
     total_pixels: int | None = None
     """Pixels all frames of a video share, two frames counting as one (``rollout.videos.pixels_per_frame``)."""
+    is_cut: bool = False
+    """A video that goes on where its shown frames end."""
 
     def __post_init__(self) -> None:
         if sum((self.path is not None, self.data is not None, bool(self.frames))) != 1:
             raise ValueError("a Media needs exactly one of path, data and frames")
         if self.kind == "image" and (self.frames or self.indices or self.fps or self.max_pixels or self.total_pixels):
             raise ValueError("frames, indices, fps, max_pixels and total_pixels are for videos")
+        if self.kind == "image" and self.is_cut:
+            raise ValueError("a picture has no frames to leave out")
         if self.kind == "video" and bool(self.indices) == bool(self.frames):
             raise ValueError("a video is frames, or a file with the indices of its frames")
         if self.kind == "video" and (self.fps is None or self.fps <= 0):
@@ -248,6 +252,11 @@ class Prompt:
         if isinstance(self.reference, kind):
             return self.reference
         raise ValueError(f"prompt {self.prompt_id!r} of {self.source!r} asks for a {self.task}, not for a {task}")
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether one of its videos goes on where its shown frames end."""
+        return any(media.is_cut for media in self.media())
 
     def media(self) -> Iterator[Media]:
         """Yield the pictures and videos of all messages in reading order."""

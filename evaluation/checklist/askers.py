@@ -48,18 +48,19 @@ class EngineAsker:
         order = QuestionOrder(items=shown, spellings=SPELLINGS)
         answered = iter(await self._engines.first_tokens(order) if shown else [])
         return [
-            self._row(item, one if isinstance(one, Failure) else next(answered))
+            self._writer.without_answers(item, one)
+            if isinstance(one, Failure)
+            else self._row(item, next(answered), prompts=one)
             for item, one in zip(items, asked, strict=True)
         ]
 
-    def _row(self, item: Item, found: FirstTokens | Failure) -> AnswerRow:
-        failure = found if isinstance(found, Failure) else found.failure
-        if isinstance(found, Failure) or failure is not None:
-            assert failure is not None, "one of the two is a failure"
-            return self._writer.without_answers(item, failure)
+    def _row(self, item: Item, found: FirstTokens, *, prompts: Sequence[Prompt]) -> AnswerRow:
+        if found.failure is not None:
+            return self._writer.without_answers(item, found.failure)
         return self._writer.row(
             item,
             [read_logprobs(one, min_mass=self._min_mass) for one in found.logprobs],
+            prompts=prompts,
             num_tokens=found.num_tokens,
             num_computed_tokens=found.num_computed_tokens,
         )
@@ -96,7 +97,7 @@ class ChatAsker:
             answers = await asyncio.gather(*map(self._ask, prompts))
         except ValueError as error:
             return self._writer.without_answers(item, Failure(kind="unreadable_media", detail=str(error)))
-        return self._writer.row(item, answers, num_tokens=None, num_computed_tokens=None)
+        return self._writer.row(item, answers, prompts=prompts, num_tokens=None, num_computed_tokens=None)
 
     async def _ask(self, prompt: Prompt) -> Answer:
         async with self._free:

@@ -6,7 +6,7 @@ item --questions--> one prompt each, the media before the question --answers--> 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from conf.data import VideoConfig
+from conf.data import FrameRule, VideoConfig
 from evaluation.checklist.rows import AnswerRow, value_of
 from evaluation.scoring.asking import SOURCE, media_of, printable
 from evaluation.scoring.items import Item
@@ -28,11 +28,12 @@ class ChecklistQuestioner:
     prompt: str | None
     """What items were made from whose list does not say."""
     video: VideoConfig
+    frames: FrameRule
 
     def prompts(self, item: Item) -> tuple[Prompt, ...] | Failure:
         """One prompt per question, or why there is none; reads all of a video, so call it in a thread."""
         try:
-            media = media_of(item, video=self.video)
+            media = media_of(item, video=self.video, rule=self.frames)
         except (ValueError, OSError) as error:
             return Failure(kind="unreadable_media", detail=str(error))
         return tuple(self._prompt(item, media, one) for one in self.checklist.asked)
@@ -60,9 +61,15 @@ class AnswerWriter:
     model: str
 
     def row(
-        self, item: Item, answers: Sequence[Answer], *, num_tokens: int | None, num_computed_tokens: int | None
+        self,
+        item: Item,
+        answers: Sequence[Answer],
+        *,
+        prompts: Sequence[Prompt],
+        num_tokens: int | None,
+        num_computed_tokens: int | None,
     ) -> AnswerRow:
-        """The row of an item that was asked about, ``answers`` in the order of the questions."""
+        """The row of an item that was asked about, ``answers`` in the order of the questions and their prompts."""
         by_id = dict(zip((one.id for one in self.questioner.checklist.asked), answers, strict=True))
         failed = next((one for one in answers if one.status == "failed"), None)
         return AnswerRow(
@@ -75,6 +82,7 @@ class AnswerWriter:
             mass={name: answer.mass for name, answer in by_id.items() if answer.mass is not None},
             num_tokens=num_tokens,
             num_computed_tokens=num_computed_tokens,
+            cut=any(prompt.is_cut for prompt in prompts),
             checklist=self.questioner.checklist.name,
             version=self.questioner.checklist.version,
             model=self.model,
@@ -92,6 +100,7 @@ class AnswerWriter:
             mass={},
             num_tokens=None,
             num_computed_tokens=None,
+            cut=False,
             checklist=self.questioner.checklist.name,
             version=self.questioner.checklist.version,
             model=self.model,

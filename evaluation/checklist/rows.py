@@ -38,6 +38,8 @@ class AnswerRow:
     """Of all prompts; None where a server was asked."""
     num_computed_tokens: int | None
     """Of them, those that had to be computed."""
+    cut: bool
+    """A video that goes on where its shown frames end."""
     checklist: str
     version: int
     model: str
@@ -148,12 +150,13 @@ class _Told(BaseModel):
     mass: dict[str, float] = {}
     num_tokens: int | None = None
     num_computed_tokens: int | None = None
+    cut: bool = False
 
 
 def describe_answers(path: Path) -> Iterator[str]:
     """What the answers of a file were and what they took, counted, for a terminal."""
     counts: Counter[str] = Counter()
-    num_items = num_tokens = num_computed = num_masses = 0
+    num_items = num_tokens = num_computed = num_masses = num_cut = 0
     total_mass, least_mass = 0.0, 1.0
     with path.open("rb") as lines:
         for line in lines:
@@ -165,6 +168,7 @@ def describe_answers(path: Path) -> Iterator[str]:
             least_mass = min((least_mass, *row.mass.values()))
             num_tokens += row.num_tokens or 0
             num_computed += row.num_computed_tokens or 0
+            num_cut += row.cut
     shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     yield f"answers {counts.total()} about {num_items} items: {shown or 'none'}"
     if num_masses:
@@ -174,3 +178,5 @@ def describe_answers(path: Path) -> Iterator[str]:
     if num_tokens:
         share = 100 * num_computed / num_tokens
         yield f"prompt tokens {num_tokens:,}, computed {num_computed:,} ({share:.1f} %)"
+    if num_cut:
+        yield f"videos that go on where their shown frames end: {num_cut} (benchmark.video.max_frames)"

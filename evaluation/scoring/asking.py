@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from conf.data import VideoConfig
+from conf.data import FrameRule, VideoConfig
 from evaluation.scoring.items import Item
 from rollout.types import Failure, Media, Message, Prompt, Scale, Unlabelled
 from rollout.videos import open_video
@@ -42,15 +42,15 @@ class Questioner:
         return Message(role="user", content=(media, item.question))
 
 
-def media_of(item: Item, *, video: VideoConfig) -> Media:
-    """What an item shows; of a video, every frame has been decoded.
+def media_of(item: Item, *, video: VideoConfig, rule: FrameRule = "spread") -> Media:
+    """What an item shows; of a video the frames that ``rule`` says, and every frame has been decoded.
 
     Raises:
         ValueError: It is a video that cannot be shown.
     """
     if item.kind == "image":
         return Media(kind="image", path=item.path)
-    return open_video(Path(item.path), config=video)
+    return open_video(Path(item.path), config=video, rule=rule)
 
 
 def printable(text: str) -> str:

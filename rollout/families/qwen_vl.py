@@ -270,7 +270,13 @@ class QwenVl:
 
     def _resize(self, image: Image.Image, *, max_pixels: float) -> Image.Image:
         bounds = {"min_pixels": self._pixels["min_pixels"], "max_pixels": max_pixels}
-        resized: Image.Image = fetch_image({"image": image, **bounds}, image_patch_size=PATCH_SIZE)
+        try:
+            resized: Image.Image = fetch_image({"image": image, **bounds}, image_patch_size=PATCH_SIZE)
+        except ValueError as error:  # a side of 0
+            raise ValueError(
+                f"a picture of {image.width}x{image.height} pixels cannot keep its form in {max_pixels:g}, where sides "
+                f"are multiples of {CELL_SIZE}; allow more pixels (max_pixels)"
+            ) from error
         return resized
 
     def _tokenize(self, text: str) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from conf.data import FrameRule, VideoConfig
 from evaluation.checklist.askers import EngineAsker, read_outcome
 from evaluation.checklist.asking import AnswerWriter, ChecklistQuestioner
 from evaluation.checklist.rows import AnswerRow, item_of
@@ -18,6 +19,7 @@ from rollout.types import Failure, Media, Prompt
 from rollout.worker_types import FirstTokens, QuestionOrder
 from tests.evaluation.scoring_judges import VIDEO
 from tests.rewards.checklists import make_checklist
+from tests.videos import write_video
 
 SMALL = make_checklist({"a": {"x": 2}}, gates={"cat": ("a.x.1",)})
 Shares = Mapping[str, float]
@@ -51,9 +53,17 @@ class ScriptedEngines:
 
 
 def ask(
-    engines: ScriptedEngines, *items: Item, window: int = 2, min_mass: float = 0.0, prompt: str | None = None
+    engines: ScriptedEngines,
+    *items: Item,
+    window: int = 2,
+    min_mass: float = 0.0,
+    prompt: str | None = None,
+    video: VideoConfig = VIDEO,
+    frames: FrameRule = "spread",
 ) -> list[AnswerRow]:
-    questioner = ChecklistQuestioner(checklist=SMALL, wording="[[question]] Say.", prompt=prompt, video=VIDEO)
+    questioner = ChecklistQuestioner(
+        checklist=SMALL, wording="[[question]] Say.", prompt=prompt, video=video, frames=frames
+    )
     writer = AnswerWriter(questioner=questioner, model="judge")
     asker = EngineAsker(engines, writer=writer, min_mass=min_mass, window=window)
 
@@ -106,6 +116,14 @@ def test_what_cannot_be_asked_about_has_a_row_among_the_others(tmp_path: Path) -
     assert (rows[1].error, dict(rows[1].answers)) == ("torn", {})
     # A video that cannot be read never reaches the engines.
     assert [len(order.items) for order in engines.orders] == [2]
+
+
+def test_a_row_says_that_the_end_of_its_video_was_not_shown(tmp_path: Path) -> None:
+    path = str(write_video(tmp_path / "clip.mp4", num_frames=12, rate=2))
+    clip, engines = Item(item_id="clip", path=path), ScriptedEngines(lambda prompt: {"yes": 1.0})
+    four = VIDEO.model_copy(update={"fps": 1.0, "max_frames": 4})
+    assert [row.cut for row in ask(engines, clip, item("a"), video=four, frames="clock")] == [True, False]
+    assert [row.cut for row in ask(engines, clip, video=four)] == [False]
 
 
 def test_every_spelling_is_one_of_the_two_words() -> None:

@@ -98,12 +98,13 @@ def test_questions_that_quote_the_prompt_count_if_one_was_answered(tmp_path: Pat
 def test_the_counts_of_a_file_are_told_and_a_judge_that_means_neither_word(tmp_path: Path) -> None:
     row = {
         "id": "a", "answers": {"a.x.1": 0.5, "a.y.1": "well", "b.z.1": None}, "mass": {"a.x.1": 0.2, "a.y.1": 0.4},
-        "num_tokens": 200, "num_computed_tokens": 50,
+        "num_tokens": 200, "num_computed_tokens": 50, "cut": True,
     }  # fmt: skip
     assert list(describe_answers(write(tmp_path / "answers.jsonl", row))) == [
         "answers 3 about 1 items: 1 failed, 1 ok, 1 unknown",
         "yes and no had 30.0 % of the probability, 20.0 % at least; this judge hardly means to answer with them",
         "prompt tokens 200, computed 50 (25.0 %)",
+        "videos that go on where their shown frames end: 1 (benchmark.video.max_frames)",
     ]
 
 

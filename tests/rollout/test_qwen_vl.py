@@ -104,7 +104,7 @@ def test_a_picture_is_counted_as_it_is_encoded(family: Family, height: int, widt
     assert family.count_tokens(prompt) == len(family.encode(prompt).token_ids)
 
 
-@pytest.mark.parametrize("num_frames", [2, 3, 4, 9])
+@pytest.mark.parametrize("num_frames", [1, 2, 3, 4, 9])
 @pytest.mark.parametrize("max_pixels", [None, 28 * 28 * 2, 28 * 28 * 100])
 def test_a_video_is_counted_as_it_is_encoded(
     family: Family, tmp_path: Path, num_frames: int, max_pixels: int | None
@@ -136,6 +136,12 @@ def test_frames_are_reduced_to_the_lower_of_both_limits(family: Family, tmp_path
 def test_a_limit_below_the_models_smallest_picture_is_refused(family: Family, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"data\.video\.max_pixels=500 is below model\.min_pixels=784"):
         family.encode(_prompt(_video(tmp_path, num_frames=2, max_pixels=500)))
+
+
+def test_a_picture_that_cannot_keep_its_form_is_refused(family: Family, tmp_path: Path) -> None:
+    wide = _video(tmp_path, num_frames=2, height=48, width=64, max_pixels=784)
+    with pytest.raises(ValueError, match=r"a picture of 64x48 pixels cannot keep its form in 784"):
+        family.encode(_prompt(wide))
 
 
 def test_frames_share_what_is_allowed_in_total(family: Family, tmp_path: Path) -> None:

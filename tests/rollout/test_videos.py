@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -13,7 +14,8 @@ from qwen_vl_utils.vision_process import smart_nframes
 from conf.data import VideoConfig
 from rollout.media import load_image
 from rollout.types import Media
-from rollout.videos import frame_files, frames_to_show, load_frames, open_video, pixels_per_frame, spread
+from rollout.videos import frame_files, frames_to_show, load_frames, open_video, pixels_per_frame, spread, ticks
+from tests.videos import write_video
 
 CONFIG = VideoConfig(fps=2.0, max_frames=8, max_pixels=10_000, total_pixels=None)
 
@@ -27,24 +29,6 @@ def _grey(frame: Image.Image) -> int:
     return int(np.asarray(frame)[frame.height // 2, frame.width // 2, 0])
 
 
-def _write_video(
-    path: Path, *, num_frames: int = 12, rate: int = 6, size: tuple[int, int] = (64, 48), rotation: int = 0
-) -> Path:
-    """Frame i is grey 20 i (modulo 256), with a white square at its upper left."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=rate)
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
-        if rotation:
-            stream.set_display_rotation(rotation)
-        for index in range(num_frames):
-            pixels_HW3 = np.full((size[1], size[0], 3), 20 * index % 256, dtype=np.uint8)
-            pixels_HW3[:10, :10] = 255
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels_HW3, format="rgb24")))
-        container.mux(stream.encode())
-    return path
-
-
 def _write_frames(folder: Path, *, names: Sequence[str], size: tuple[int, int] = (40, 30)) -> list[Path]:
     """Frame i is grey i."""
     folder.mkdir(exist_ok=True)
@@ -56,18 +40,18 @@ def _write_frames(folder: Path, *, names: Sequence[str], size: tuple[int, int] =
 
 def test_a_video_file_is_shown_at_the_frame_rate_asked_for(tmp_path: Path) -> None:
     # 12 frames at 6 per second are 2 seconds; 2 per second are 4 frames.
-    media = open_video(_write_video(tmp_path / "a.mp4"), config=CONFIG)
+    media = open_video(write_video(tmp_path / "a.mp4"), config=CONFIG)
     assert (media.indices, media.fps, media.max_pixels) == ((0, 4, 7, 11), 2.0, 10_000)
 
 
 def test_the_frames_of_a_file_are_the_chosen_ones(tmp_path: Path) -> None:
-    frames = load_frames(open_video(_write_video(tmp_path / "a.mp4"), config=CONFIG))
+    frames = load_frames(open_video(write_video(tmp_path / "a.mp4"), config=CONFIG))
     assert [_grey(frame) for frame in frames] == pytest.approx([0, 80, 140, 220], abs=4)
     assert {(frame.mode, frame.size) for frame in frames} == {("RGB", (64, 48))}
 
 
 def test_of_a_long_video_the_most_frames_are_spread_evenly(tmp_path: Path) -> None:
-    media = open_video(_write_video(tmp_path / "a.mp4"), config=_config(fps=6.0))
+    media = open_video(write_video(tmp_path / "a.mp4"), config=_config(fps=6.0))
     assert media.indices == (0, 2, 3, 5, 6, 8, 9, 11)
     assert media.fps == 4.0
 
@@ -116,7 +100,7 @@ def test_the_smallest_share_is_not_above_the_largest_frame() -> None:
 
 
 def test_a_video_in_memory_is_shown_like_its_file(tmp_path: Path) -> None:
-    path = _write_video(tmp_path / "a.mp4")
+    path = write_video(tmp_path / "a.mp4")
     media = open_video(path, config=CONFIG)
     in_memory = Media(kind="video", data=path.read_bytes(), indices=media.indices, fps=media.fps)
     assert [frame.tobytes() for frame in load_frames(in_memory)] == [frame.tobytes() for frame in load_frames(media)]
@@ -127,12 +111,12 @@ def test_first_and_last_frame_are_among_those_that_are_spread() -> None:
 
 
 def test_opening_a_video_twice_gives_the_same(tmp_path: Path) -> None:
-    path = _write_video(tmp_path / "a.mp4")
+    path = write_video(tmp_path / "a.mp4")
     assert open_video(path, config=CONFIG) == open_video(path, config=CONFIG)
 
 
 def test_a_rotated_video_is_turned(tmp_path: Path) -> None:
-    media = open_video(_write_video(tmp_path / "a.mp4", rotation=90), config=CONFIG)
+    media = open_video(write_video(tmp_path / "a.mp4", rotation=90), config=CONFIG)
     frame = load_frames(media)[0]
     assert frame.size == (48, 64)
     # A quarter turn to the left brings the upper left corner to the lower left.
@@ -142,7 +126,7 @@ def test_a_rotated_video_is_turned(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["mp4", "avi", "mkv"])
 @pytest.mark.parametrize("share", [0.2, 0.6])
 def test_a_torn_video_file_is_refused(ending: str, share: float, tmp_path: Path) -> None:
-    path = _write_video(tmp_path / f"a.{ending}", num_frames=60)
+    path = write_video(tmp_path / f"a.{ending}", num_frames=60)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(ValueError, match=re.escape(str(path))):
         open_video(path, config=CONFIG)
@@ -162,12 +146,12 @@ def test_a_file_that_is_no_video_is_refused(tmp_path: Path) -> None:
 
 def test_a_video_of_one_frame_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a\.mp4: 1 frames, at least 2 make a video"):
-        open_video(_write_video(tmp_path / "a.mp4", num_frames=1), config=CONFIG)
+        open_video(write_video(tmp_path / "a.mp4", num_frames=1), config=CONFIG)
 
 
 def test_a_file_that_was_shortened_after_its_check_is_refused(tmp_path: Path) -> None:
-    media = open_video(_write_video(tmp_path / "a.mp4"), config=CONFIG)
-    _write_video(tmp_path / "a.mp4", num_frames=6)
+    media = open_video(write_video(tmp_path / "a.mp4"), config=CONFIG)
+    write_video(tmp_path / "a.mp4", num_frames=6)
     with pytest.raises(ValueError, match=r"a\.mp4: has no frame 11 any more"):
         load_frames(media)
 
@@ -243,3 +227,64 @@ def test_a_video_is_not_read_as_a_picture_nor_a_picture_as_a_video() -> None:
 def test_media_that_contradict_themselves_are_refused(media: dict[str, object], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         Media(**media)  # type: ignore[arg-type]
+
+
+# VisionReward's frames, read off its code: one a second, 24 at most.
+@pytest.mark.parametrize(
+    ("num_frames", "rate", "expected"),
+    [
+        (124, 24, [0, 24, 48, 72, 96, 120]),
+        (49, 8, [0, 8, 16, 24, 32, 40, 48]),
+        (81, 16, [0, 16, 32, 48, 64, 80]),
+        (24, 4, [0, 4, 8, 12, 16, 20, 23]),
+        (20, 8, [0, 8, 16]),
+        (10, 30, [0]),
+    ],
+)
+def test_a_clock_shows_the_frames_that_visionreward_shows(num_frames: int, rate: int, expected: list[int]) -> None:
+    assert ticks([index / rate for index in range(num_frames)], fps=1.0) == expected
+
+
+def test_of_a_long_video_a_clock_shows_the_beginning() -> None:
+    shown = ticks([index / 30 for index in range(1500)], fps=1.0)
+    assert (len(shown), shown[23]) == (51, 690)
+
+
+def test_of_two_frames_as_near_to_a_tick_the_first_is_shown() -> None:
+    assert ticks([0.0, 0.5, 1.5, 2.0], fps=1.0) == [0, 1, 3]
+
+
+def test_a_clock_reads_the_times_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for tenths in (0, 1, 2, 3, 9, 12, 20):  # seven frames, unevenly over two seconds
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 10 * tenths, dtype=np.uint8), format="rgb24")
+            frame.pts, frame.time_base = tenths, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    media = open_video(path, config=_config(fps=1.0), rule="clock")
+    assert (media.indices, media.fps, media.is_cut) == ((0, 4, 6), 1.0, False)
+
+
+def test_a_video_longer_than_the_clock_runs_is_marked_as_cut(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", num_frames=12, rate=2)
+    cut = open_video(path, config=_config(fps=1.0, max_frames=4), rule="clock")
+    assert (cut.indices, cut.fps, cut.is_cut) == ((0, 2, 4, 6), 1.0, True)
+    whole = open_video(path, config=_config(fps=1.0, max_frames=7), rule="clock")
+    assert (whole.indices[-2:], whole.is_cut) == ((10, 11), False)  # at 5 s and, nearest to the tick at 6 s, at 5.5 s
+    assert not open_video(path, config=_config(fps=1.0, max_frames=4)).is_cut  # spread shows its end
+
+
+def test_no_frame_is_shown_twice_to_a_clock_faster_than_the_video(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", num_frames=4, rate=2)
+    media = open_video(path, config=_config(fps=30.0, max_frames=64), rule="clock")
+    assert (media.indices, media.fps, media.is_cut) == ((0, 1, 2, 3), 2.0, False)
+
+
+def test_of_frames_in_a_folder_a_clock_shows_the_first(tmp_path: Path) -> None:
+    paths = _write_frames(tmp_path / "clip", names=[f"{index}.png" for index in range(6)])
+    media = open_video(tmp_path / "clip", config=_config(fps=1.0, max_frames=4), rule="clock")
+    assert (media.frames, media.fps, media.is_cut) == (tuple(map(str, paths[:4])), 1.0, True)
+    assert not open_video(tmp_path / "clip", config=_config(max_frames=6), rule="clock").is_cut

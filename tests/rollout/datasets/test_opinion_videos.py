@@ -4,8 +4,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -16,19 +14,10 @@ from rollout.datasets.problems import DatasetProblems
 from rollout.types import Media
 from rollout.wordings import look_up
 from tests.rollout.datasets.published import published
+from tests.videos import write_video
 
 SCALE = {"minimum": 1.0, "maximum": 5.0}
 VIDEO = {"fps": 2.0, "max_frames": 4, "max_pixels": 1568, "total_pixels": 3136}
-
-
-def write_video(path: Path, *, num_frames: int = 12, grey: int = 40) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=6)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for index in range(num_frames):
-            pixels_HW3 = np.full((48, 64, 3), grey + index, dtype=np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels_HW3, format="rgb24")))
-        container.mux(stream.encode())
 
 
 def write_frames(folder: Path, *, num: int) -> None:
@@ -43,7 +32,7 @@ def config(tmp_path: Path, *rows: Mapping[str, object], prompt: str = "quality")
     media.mkdir(exist_ok=True)
     if not (media / "a.mp4").exists():
         write_video(media / "a.mp4")
-        write_video(media / "test.mp4", grey=90)
+        write_video(media / "test.mp4", brightness=90)
         write_frames(media / "clip", num=8)
         Image.new("RGB", (40, 30)).save(media / "b.png")
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

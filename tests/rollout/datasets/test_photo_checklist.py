@@ -71,7 +71,11 @@ def test_a_question_is_put_as_a_trained_judge_is_asked_it(trained: list[Prompt],
     assert config.checklist is not None
     checklist = look_up(config.checklist.questions)
     questioner = ChecklistQuestioner(
-        checklist=checklist, wording=config.checklist.wording, prompt=None, video=config.benchmark.video
+        checklist=checklist,
+        wording=config.checklist.wording,
+        prompt=None,
+        video=config.benchmark.video,
+        frames=config.checklist.frames,
     )
     path = tmp_path / "picture.png"
     path.write_bytes(next(trained[0].media()).data or b"")
