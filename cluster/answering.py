@@ -69,9 +69,9 @@ def idle_settings(config: RunConfig) -> dict[str, str]:
 
 
 @contextmanager
-def progress_of(config: RunConfig, console: Console, *, phase: str) -> Iterator[Callable[[Progress], None]]:
+def progress_of(console: Console, *, phase: str) -> Iterator[Callable[[Progress], None]]:
     """A display of how many requests are answered."""
-    with ProgressDisplay(console, live=config.journal.progress) as display:
+    with ProgressDisplay(console) as display:
 
         def show(progress: Progress) -> None:
             display.step(

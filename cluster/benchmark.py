@@ -70,7 +70,7 @@ def _judge(config: RunConfig, benchmark: Benchmark, folder: Path, console: Conso
         make_run_folder(folder)
         counts = ", ".join(f"{count} {category}" for category, count in benchmark.num_by_category.items())
         console.print(f"{benchmark.name}: {len(benchmark.rows)} pairs ({counts})", soft_wrap=True)
-        with progress_of(config, console, phase="benchmark") as show:
+        with progress_of(console, phase="benchmark") as show:
             return await judge_benchmark(
                 benchmark,
                 plan=plan,

@@ -110,7 +110,7 @@ def ask(words: Sequence[str], config: RunConfig, options: ChecklistConfig, conso
                     listing,
                     scorer=judge.asker,
                     start=judge.start,
-                    display=ProgressDisplay(console, live=config.journal.progress),
+                    display=ProgressDisplay(console),
                     bar=Bar(phase=PHASE, num_items=survey.num_items, good=("ok",), others="without answers"),
                 )
 

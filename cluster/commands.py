@@ -107,7 +107,7 @@ async def _run_job(config: RunConfig, placement: Placement, console: Console, *,
     try:
         async with connected_judge(job.judge, folder=records.folder) as judge:
             with (
-                ProgressDisplay(console, live=config.journal.progress) as display,
+                ProgressDisplay(console) as display,
                 Journal(
                     records.folder,
                     first_global_step=job.start_from.state.global_step,

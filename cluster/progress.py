@@ -21,8 +21,8 @@ LINE_EVERY_S = 10.0
 class ProgressDisplay:
     """Shows one bar a phase on a terminal; otherwise one line every ten seconds."""
 
-    def __init__(self, console: Console, *, live: bool) -> None:
-        self._console, self._live = console, live and console.is_terminal
+    def __init__(self, console: Console) -> None:
+        self._console, self._live = console, console.is_terminal
         self._progress = Progress(
             TextColumn("{task.description:<10}"),
             BarColumn(bar_width=12),

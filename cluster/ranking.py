@@ -52,7 +52,7 @@ def _rank(config: RunConfig, file: TaskFile, folder: Path, console: Console) -> 
         make_run_folder(folder)
         num_answers = sum(len(task.responses) for task in file.tasks)
         console.print(f"{file.path}: {num_answers} answers to {len(file.tasks)} questions", soft_wrap=True)
-        with progress_of(config, console, phase="rank") as show:
+        with progress_of(console, phase="rank") as show:
             return await rank_tasks(
                 file,
                 plan=plan,

@@ -89,7 +89,7 @@ def run_scoring(config: RunConfig, options: ScoreConfig, *, listing: Listing, co
                         listing,
                         scorer=judge.scorer,
                         start=judge.start,
-                        display=ProgressDisplay(console, live=config.journal.progress),
+                        display=ProgressDisplay(console),
                         bar=Bar(phase=PHASE, num_items=survey.num_items, good=HAVE_A_SCORE, others="without a score"),
                     )
                 finally:

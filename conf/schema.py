@@ -214,8 +214,6 @@ class JournalConfig(Section):
     """Write TensorBoard event files into the run folder."""
     samples_per_step: int = Field(ge=0)
     """Completions per step written to samples.jsonl."""
-    progress: bool
-    """Show the live progress display when standard output is a terminal."""
 
 
 class RunConfig(Section):
