@@ -126,12 +126,17 @@ class LearnerConfig(Section):
     zero_stage: Literal[0, 1, 2, 3]
     """DeepSpeed ZeRO stage."""
     micro_batch_size: int = Field(ge=1)
-    """Sequences per forward pass and rank, padded to the longest of them; changes memory and speed, never the loss. No
-    effect with ``pack_tokens``."""
+    """Completions per forward pass and rank; changes memory and speed, never the loss. Without ``share_prompts`` each
+    brings its prompt and is padded to the longest of them. No effect with ``pack_tokens``."""
     pack_tokens: int | None = Field(ge=1)
-    """Lay sequences (prompt and completion) end to end, without padding, up to this many tokens per forward pass and
-    rank; a longer one goes alone. Changes memory and speed, never the loss: flash_attention_2 computes each sequence by
-    itself, sdpa and eager the square of the whole. null: ``micro_batch_size`` padded sequences."""
+    """Fill a forward pass of a rank by tokens instead, up to this many, a prompt that is shared counting once; a
+    completion that does not fit with its prompt goes alone. Changes memory and speed, never the loss. null:
+    ``micro_batch_size``."""
+    share_prompts: bool
+    """Compute the prompt and its pictures once for all its completions in a forward pass, which are laid end to end
+    behind it, without padding, each seeing the prompt and itself; changes memory and speed, never the loss. false:
+    every completion brings its prompt, which costs sdpa and eager the square of the whole where ``pack_tokens`` lays
+    them end to end."""
     learning_rate: float = Field(gt=0, le=1)
     """AdamW learning rate of the RL phase."""
     warmup_steps: int = Field(ge=0)

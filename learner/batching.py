@@ -6,8 +6,9 @@ with one pass less would leave the others waiting forever.
 
 import heapq
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,6 +19,17 @@ from rewards.types import ScoredGroup
 
 MicroBatch = tuple[int, ...]
 """Sample indices of one forward pass; empty when the rank only keeps the others company."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowSize:
+    """A completion as ``plan_shared`` sees it."""
+
+    group: int
+    """Completions of one group have their prompt in common."""
+    num_prompt_tokens: int
+    num_tokens: int
+    """Of the completion."""
 
 
 def outcomes_of(scored: Sequence[ScoredGroup]) -> list[list[Outcome]]:
@@ -110,10 +122,7 @@ def plan(
     Raises:
         ValueError: A size is not positive.
     """
-    if min(world_size, micro_batch_size, 1 if pack_tokens is None else pack_tokens) < 1:
-        raise ValueError(
-            f"world_size={world_size}, micro_batch_size={micro_batch_size}, pack_tokens={pack_tokens} must be 1 or more"
-        )
+    _check_sizes(world_size=world_size, micro_batch_size=micro_batch_size, pack_tokens=pack_tokens)
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     if pack_tokens is not None:
         passes = _packed(lengths, order, multiple=world_size, pack_tokens=pack_tokens)
@@ -121,6 +130,66 @@ def plan(
     per_pass = world_size * micro_batch_size
     rounds = [order[start : start + per_pass] for start in range(0, len(order), per_pass)]
     return tuple(tuple(tuple(one[rank::world_size]) for one in rounds) for rank in range(world_size))
+
+
+def plan_shared(
+    rows: Sequence[RowSize], *, world_size: int, micro_batch_size: int, pack_tokens: int | None
+) -> tuple[tuple[MicroBatch, ...], ...]:
+    """The same for completions that share their prompt with siblings in the same pass.
+
+    Groups stay whole where they fit into a pass, which takes ``micro_batch_size`` completions, or ``pack_tokens``
+    tokens with each prompt counted once. Those that do not, and all of them where there are fewer than ranks, are cut
+    into pieces of about the same size, each of which computes the prompt again.
+
+    Raises:
+        ValueError: A size is not positive.
+    """
+    _check_sizes(world_size=world_size, micro_batch_size=micro_batch_size, pack_tokens=pack_tokens)
+    pieces = _pieces(rows, world_size=world_size, micro_batch_size=micro_batch_size, pack_tokens=pack_tokens)
+    tokens = [_num_tokens(rows, piece) for piece in pieces]
+    costs, budget = ([len(one) for one in pieces], micro_batch_size) if pack_tokens is None else (tokens, pack_tokens)
+    order = sorted(range(len(pieces)), key=lambda place: (-costs[place], -tokens[place], place))
+    filled = _packed(costs, order, multiple=world_size, pack_tokens=budget)
+    filled.sort(key=lambda one: -sum(tokens[place] for place in one))
+    passes = [tuple(index for place in one for index in pieces[place]) for one in filled]
+    return tuple(tuple(passes[rank::world_size]) for rank in range(world_size))
+
+
+def _pieces(
+    rows: Sequence[RowSize], *, world_size: int, micro_batch_size: int, pack_tokens: int | None
+) -> list[MicroBatch]:
+    """Groups, whole or cut so that each piece fits into a pass, longest completions first."""
+    groups = defaultdict[int, list[int]](list)
+    for index in sorted(range(len(rows)), key=lambda index: (-rows[index].num_tokens, index)):
+        groups[rows[index].group].append(index)
+    pieces: list[MicroBatch] = []
+    for members in groups.values():
+        num_pieces = min(math.ceil(world_size / len(groups)), len(members))
+        while not _all_fit(rows, cut := _cut(members, num_pieces), micro_batch_size, pack_tokens):
+            num_pieces += 1
+        pieces += cut
+    return pieces
+
+
+def _cut(members: Sequence[int], num_pieces: int) -> list[MicroBatch]:
+    return [tuple(members[start::num_pieces]) for start in range(num_pieces)]
+
+
+def _all_fit(rows: Sequence[RowSize], pieces: Sequence[MicroBatch], num_most: int, pack_tokens: int | None) -> bool:
+    if pack_tokens is None:
+        return all(len(piece) <= num_most for piece in pieces)
+    return all(len(piece) == 1 or _num_tokens(rows, piece) <= pack_tokens for piece in pieces)
+
+
+def _num_tokens(rows: Sequence[RowSize], piece: MicroBatch) -> int:
+    return rows[piece[0]].num_prompt_tokens + sum(rows[index].num_tokens for index in piece)
+
+
+def _check_sizes(*, world_size: int, micro_batch_size: int, pack_tokens: int | None) -> None:
+    if min(world_size, micro_batch_size, 1 if pack_tokens is None else pack_tokens) < 1:
+        raise ValueError(
+            f"world_size={world_size}, micro_batch_size={micro_batch_size}, pack_tokens={pack_tokens} must be 1 or more"
+        )
 
 
 def _packed(lengths: Sequence[int], order: Sequence[int], *, multiple: int, pack_tokens: int) -> list[MicroBatch]:

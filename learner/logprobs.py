@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rollout.families.base import Span
+from rollout.families.base import Place
 
 TokenIds = NDArray[np.int32]
 Positions = NDArray[np.int64]
@@ -28,30 +28,28 @@ class CompletionScores:
     """From the same logits; with gradient when asked."""
 
 
-def logit_positions(spans: Sequence[Span], completions: Sequence[TokenIds]) -> Positions:
-    """Positions whose logits predict a token of a completion; each ends the span it stands in.
+def logit_positions(places: Sequence[Place]) -> Positions:
+    """Positions whose logits predict a token of a completion; siblings may have that of their first in common.
 
     Raises:
         ValueError: A prompt is empty, so nothing predicts the first completion token.
     """
-    pairs = list(zip(spans, completions, strict=True))
-    if any(span.num_tokens <= len(completion) for span, completion in pairs):
+    if not all(place.prompt.num_tokens for place in places):
         raise ValueError("every prompt needs at least one token to predict the completion from")
     # One for an empty completion too: a forward pass without any logit has no gradient.
-    wanted = [_predicting(span, completion) + np.arange(max(len(completion), 1)) for span, completion in pairs]
-    return np.unique(np.concatenate(wanted))
+    return np.unique(np.concatenate([place.predicting for place in places]))
 
 
 def completion_scores(
     logits: Tensor,
     *,
     positions: Positions,
-    spans: Sequence[Span],
+    places: Sequence[Place],
     completions: Sequence[TokenIds],
     banned_token_ids: Sequence[int],
     with_entropy_gradient: bool = False,
 ) -> CompletionScores:
-    """Score each span's completion from logits ``[B, len(positions), V]``, in float32 or wider.
+    """Score each completion from logits ``[B, len(positions), V]``, in float32 or wider.
 
     Banned tokens leave the distribution before it is normalised, because the engine samples without them too.
     The entropy's gradient keeps two more tensors of the logits' size alive until the backward pass.
@@ -63,22 +61,17 @@ def completion_scores(
     banned = torch.tensor(list(banned_token_ids), dtype=torch.long, device=logits.device)
     rows = [
         _score_row(
-            logits[span.row, np.searchsorted(positions, _predicting(span, completion)) :][: len(completion)],
+            logits[place.prompt.row, torch.from_numpy(np.searchsorted(positions, place.predicting))[: len(completion)]],
             completion,
             banned=banned,
             with_entropy_gradient=with_entropy_gradient,
         )
-        for span, completion in zip(spans, completions, strict=True)
+        for place, completion in zip(places, completions, strict=True)
     ]
     return CompletionScores(
         logprobs_BT=torch.stack([_padded(logprobs, longest) for logprobs, _ in rows]),
         entropy_BT=torch.stack([_padded(entropy, longest) for _, entropy in rows]),
     )
-
-
-def _predicting(span: Span, completion: TokenIds) -> int:
-    """Position of the token whose logits predict the first one of the completion."""
-    return span.stop - len(completion) - 1
 
 
 def _score_row(

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from rollout.families.base import Span
+from rollout.families.base import Place
 
 Denominator = Literal["token", "completion", "total"]
 
@@ -32,10 +32,16 @@ class MetricSums:
         self.sums[name] = self.sums.get(name, 0.0) + float(total.detach())
         self.denominators[name] = per
 
-    def count_pass(self, spans: Sequence[Span]) -> None:
-        """Add the tokens of a forward pass, and the positions it computes them in."""
-        counts = {"num": 1, "tokens": sum(span.num_tokens for span in spans)}
-        counts["positions"] = (spans[-1].row + 1) * max(span.stop for span in spans)
+    def count_pass(self, places: Sequence[Place]) -> None:
+        """Add the tokens a forward pass computes, in how many positions, and those of its rows one by one."""
+        prompts = {place.prompt for place in places}
+        answered = sum(place.completion.num_tokens for place in places)
+        counts = {
+            "num": 1,
+            "tokens": sum(prompt.num_tokens for prompt in prompts) + answered,
+            "alone": sum(place.prompt.num_tokens for place in places) + answered,
+            "positions": (1 + max(prompt.row for prompt in prompts)) * max(place.completion.stop for place in places),
+        }
         for name, count in counts.items():
             self.add(f"learner/passes/{name}", torch.tensor(count), per="total")
 
@@ -101,6 +107,9 @@ def _describe_passes(report: dict[str, float]) -> None:
     num_passes = report.pop("learner/passes/num", None)
     if num_passes is None:
         return
-    num_tokens, num_positions = report.pop("learner/passes/tokens"), report.pop("learner/passes/positions")
+    num_tokens, num_positions, num_alone = (
+        report.pop(f"learner/passes/{name}") for name in ("tokens", "positions", "alone")
+    )
     report["learner/passes/tokens_mean"] = num_tokens / num_passes
     report["learner/passes/padding_share"] = 1.0 - num_tokens / num_positions
+    report["learner/passes/shared_share"] = 1.0 - num_tokens / num_alone

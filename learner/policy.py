@@ -17,7 +17,7 @@ from torch import Tensor
 from conf.schema import LearnerConfig
 from learner.advantage import Floats
 from learner.algorithms.base import Algorithm
-from learner.batching import loss_weights, minibatches, plan
+from learner.batching import MicroBatch, RowSize, loss_weights, minibatches, plan, plan_shared
 from learner.correction import weight_sum
 from learner.engine import ZeroEngine
 from learner.loss import PolicyTokens
@@ -25,7 +25,7 @@ from learner.metrics import MetricSums
 from learner.penalties import kl_to_reference
 from learner.phases import NonFiniteStepError, Window
 from learner.reference import Reference
-from learner.rows import PromptEncoder, Row, score_rows, spans_of
+from learner.rows import PromptEncoder, Row, layout_of, places_of, score_rows
 from learner.types import TrainingBatch, TrainingSample
 from rollout.families.base import Family
 
@@ -69,7 +69,7 @@ class PolicyTrainer:
     ) -> None:
         self._engine, self._family, self._encoder = engine, family, encoder
         self._algorithm, self._learner, self._seed = algorithm, learner, seed
-        self._is_packed = learner.pack_tokens is not None
+        self._layout = layout_of(learner)
         self._rank = torch.distributed.get_rank()
         self._world_size = torch.distributed.get_world_size()
 
@@ -113,12 +113,12 @@ class PolicyTrainer:
         config, metrics = self._algorithm.config, MetricSums()
         is_at_the_start = self._algorithm.num_optimizer_steps == 1
         for index, one in enumerate(part.passes):
-            metrics.count_pass(spans_of(one.rows, is_packed=self._is_packed))
+            metrics.count_pass(places_of(one.rows, layout=self._layout))
             scores = score_rows(
                 self._engine.logits,
                 one.rows,
                 family=self._family,
-                is_packed=self._is_packed,
+                layout=self._layout,
                 with_entropy_gradient=config.entropy_coefficient > 0.0,
             )
             old_BT = scores.logprobs_BT.detach() if one.old_BT is None or is_at_the_start else one.old_BT
@@ -155,14 +155,8 @@ class PolicyTrainer:
     def _prepared(self, batch: TrainingBatch, indices: tuple[int, ...], reference: Reference | None) -> Minibatch:
         """This rank's passes over a minibatch, with the log-probs that stay fixed over the steps on this batch."""
         samples = [batch.samples[index] for index in indices]
-        lengths = [sample.num_tokens for sample in samples]
-        mine = plan(
-            lengths,
-            world_size=self._world_size,
-            micro_batch_size=self._learner.micro_batch_size,
-            pack_tokens=self._learner.pack_tokens,
-        )[self._rank]
-        company = min(range(len(lengths)), key=lambda place: lengths[place])
+        mine = self._planned(samples)[self._rank]
+        company = min(range(len(samples)), key=lambda place: samples[place].num_tokens)
         weights = loss_weights(
             [sample.outcome for sample in samples],
             aggregation=self._algorithm.config.aggregation,
@@ -178,6 +172,28 @@ class PolicyTrainer:
             for places in mine
         )
         return Minibatch(indices=indices, passes=tuple(self._with_constants(one, reference) for one in passes))
+
+    def _planned(self, samples: Sequence[TrainingSample]) -> tuple[tuple[MicroBatch, ...], ...]:
+        if self._layout == "shared":
+            return plan_shared(
+                [
+                    RowSize(
+                        group=sample.outcome.group_index,
+                        num_prompt_tokens=len(sample.prompt_token_ids),
+                        num_tokens=len(sample.completion.token_ids),
+                    )
+                    for sample in samples
+                ],
+                world_size=self._world_size,
+                micro_batch_size=self._learner.micro_batch_size,
+                pack_tokens=self._learner.pack_tokens,
+            )
+        return plan(
+            [sample.num_tokens for sample in samples],
+            world_size=self._world_size,
+            micro_batch_size=self._learner.micro_batch_size,
+            pack_tokens=self._learner.pack_tokens,
+        )
 
     def _collate(
         self, samples: Sequence[TrainingSample], *, indices: tuple[int, ...], weights: Floats, counts: bool
@@ -206,7 +222,7 @@ class PolicyTrainer:
         old_BT = reference_BT = None
         if self._algorithm.needs_old_logprobs:
             self._engine.train(enabled=False)
-            scores = score_rows(self._engine.logits, one.rows, family=self._family, is_packed=self._is_packed)
+            scores = score_rows(self._engine.logits, one.rows, family=self._family, layout=self._layout)
             old_BT = scores.logprobs_BT
         if self._algorithm.needs_reference:
             if reference is None:

@@ -7,16 +7,18 @@ through ``score_rows``, so they mean the same log-prob.
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from conf.schema import LearnerConfig
 from learner.logprobs import CompletionScores, Positions, TokenIds, completion_scores, logit_positions
-from rollout.families.base import EncodedPrompt, Family, Span, lay_out
+from rollout.families.base import EncodedPrompt, Family, Layout, Place, lay_out
 from rollout.types import Prompt
 
-LogitsOf = Callable[[Mapping[str, Tensor], Positions], Tensor]
+LogitsOf = Callable[[Mapping[str, Any], Positions], Tensor]
 """A model's forward pass: arguments and positions to logits ``[B, len(positions), V]``."""
 
 CACHE_BYTES = 256 * 2**20
@@ -74,9 +76,16 @@ class PromptEncoder:
         return encoded
 
 
-def spans_of(rows: Sequence[Row], *, is_packed: bool) -> tuple[Span, ...]:
+def layout_of(config: LearnerConfig) -> Layout:
+    """How the learner lays out a forward pass."""
+    if config.share_prompts:
+        return "shared"
+    return "padded" if config.pack_tokens is None else "packed"
+
+
+def places_of(rows: Sequence[Row], *, layout: Layout) -> tuple[Place, ...]:
     """Where the rows stand in one forward pass."""
-    return lay_out([len(row.prompt.token_ids) + len(row.completion) for row in rows], is_packed=is_packed)
+    return lay_out([(row.prompt, row.completion) for row in rows], layout=layout)
 
 
 def score_rows(
@@ -84,19 +93,18 @@ def score_rows(
     rows: Sequence[Row],
     *,
     family: Family,
-    is_packed: bool,
+    layout: Layout,
     with_entropy_gradient: bool = False,
 ) -> CompletionScores:
-    """Log-probs and entropies ``[B, T]`` of the rows' completions under a model; the same packed or padded."""
-    completions = [row.completion for row in rows]
-    spans = spans_of(rows, is_packed=is_packed)
-    positions = logit_positions(spans, completions)
-    arguments = family.forward_arguments([(row.prompt, row.completion) for row in rows], is_packed=is_packed)
+    """Log-probs and entropies ``[B, T]`` of the rows' completions under a model; the same in every layout."""
+    places = places_of(rows, layout=layout)
+    positions = logit_positions(places)
+    arguments = family.forward_arguments([(row.prompt, row.completion) for row in rows], layout=layout)
     return completion_scores(
         logits_of(arguments, positions),
         positions=positions,
-        spans=spans,
-        completions=completions,
+        places=places,
+        completions=[row.completion for row in rows],
         banned_token_ids=family.banned_token_ids,
         with_entropy_gradient=with_entropy_gradient,
     )

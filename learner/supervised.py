@@ -17,7 +17,7 @@ from learner.engine import ZeroEngine
 from learner.logprobs import TokenIds
 from learner.metrics import MetricSums
 from learner.phases import NonFiniteStepError, Window
-from learner.rows import PromptEncoder, Row, score_rows, spans_of
+from learner.rows import PromptEncoder, Row, layout_of, places_of, score_rows
 from rollout.families.base import Family
 from rollout.types import Demonstration
 
@@ -27,7 +27,7 @@ class SupervisedTrainer:
 
     def __init__(self, engine: ZeroEngine, *, family: Family, encoder: PromptEncoder, learner: LearnerConfig) -> None:
         self._engine, self._family, self._encoder, self._learner = engine, family, encoder, learner
-        self._is_packed = learner.pack_tokens is not None
+        self._layout = layout_of(learner)
         self._rank = torch.distributed.get_rank()
         self._world_size = torch.distributed.get_world_size()
 
@@ -48,7 +48,7 @@ class SupervisedTrainer:
         metrics = MetricSums()
         for index, indices in enumerate(mine):
             rows = [self._row(demonstrations[i], targets[i]) for i in indices or (0,)]
-            metrics.count_pass(spans_of(rows, is_packed=self._is_packed))
+            metrics.count_pass(places_of(rows, layout=self._layout))
             total, entropy = self._sums(rows, counts=bool(indices))
             self._engine.backward(total / num_target_tokens, is_last=index == len(mine) - 1)
             metrics.add("supervised/loss", total)
@@ -90,7 +90,7 @@ class SupervisedTrainer:
     ) -> tuple[tuple[int, ...], ...]:
         # Prompts of a phase are alike in length, so targets alone decide who is padded with whom.
         lengths = [len(target) for target in targets]
-        if self._is_packed:
+        if self._learner.pack_tokens is not None:
             lengths = [sum(pair) for pair in zip(lengths, self._prompt_lengths(demonstrations), strict=True)]
         return plan(
             lengths,
@@ -114,7 +114,7 @@ class SupervisedTrainer:
 
     def _sums(self, rows: Sequence[Row], *, counts: bool) -> tuple[Tensor, Tensor]:
         """Summed negative log-likelihood and entropy; padding scores 0. Company for other ranks counts 0."""
-        scores = score_rows(self._engine.logits, rows, family=self._family, is_packed=self._is_packed)
+        scores = score_rows(self._engine.logits, rows, family=self._family, layout=self._layout)
         weight = 1.0 if counts else 0.0
         return -scores.logprobs_BT.sum() * weight, scores.entropy_BT.sum() * weight
 

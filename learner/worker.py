@@ -24,7 +24,7 @@ from learner.policy import PolicyTrainer
 from learner.publish import WeightPublisher, WeightSender, digest
 from learner.random_state import load_random_state, save_random_state, seed_everything
 from learner.reference import Reference
-from learner.rows import PromptEncoder, Row, score_rows
+from learner.rows import PromptEncoder, Row, layout_of, score_rows
 from learner.schedule import policy_learning_rate
 from learner.supervised import SupervisedTrainer
 from learner.trainable import choose_trainable
@@ -60,11 +60,12 @@ class LearnerWorker:
         self._device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
         self._dtype = resolve_dtype(learner, self._device)
         self._attention = resolve_attention(learner, self._device, self._dtype)
+        self._layout = layout_of(learner)
         join(rendezvous, device=self._device)
         seed_everything(seed)
         self._rank = rendezvous.rank
         self._family = family_factory(model_folder)
-        model = self._family.load_model(dtype=self._dtype, attention=self._attention)
+        model = self._family.load_model(dtype=self._dtype, attention=self._attention, layout=self._layout)
         choose_trainable(model, family=self._family, config=learner)
         if learner.gradient_checkpointing:
             enable_gradient_checkpointing(model)
@@ -114,7 +115,7 @@ class LearnerWorker:
             dtype=self._dtype,
             attention=self._attention,
             device=self._device,
-            is_packed=self._config.pack_tokens is not None,
+            layout=self._layout,
         )
 
     def supervised_step(
@@ -194,8 +195,7 @@ class LearnerWorker:
     def _score(self, request: ScoringRequest) -> TrainerScore:
         encoded = self._encoder.encode(request.prompt)
         row = Row(prompt=encoded, completion=request.token_ids)
-        is_packed = self._config.pack_tokens is not None
-        scores = score_rows(self._engine.logits, [row], family=self._family, is_packed=is_packed)
+        scores = score_rows(self._engine.logits, [row], family=self._family, layout=self._layout)
         return TrainerScore(
             logprobs=scores.logprobs_BT[0, : len(request.token_ids)].cpu().numpy().astype(np.float32),
             prompt_token_ids=encoded.token_ids,

@@ -6,8 +6,7 @@ same model folder, so that engine and trainer see the same tokens and pixels.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -47,14 +46,48 @@ class Span:
         return self.start + self.num_tokens
 
 
-def lay_out(lengths: Sequence[int], *, is_packed: bool) -> tuple[Span, ...]:
-    """Sequences end to end in one row when packed, else each at the start of a row of its own."""
-    if not is_packed:
-        return tuple(Span(row=row, start=0, num_tokens=length) for row, length in enumerate(lengths))
-    stops = accumulate(lengths)
-    return tuple(
-        Span(row=0, start=stop - length, num_tokens=length) for stop, length in zip(stops, lengths, strict=True)
-    )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a prompt and a completion of it stand; siblings may stand behind the same prompt."""
+
+    prompt: Span
+    completion: Span
+
+    @property
+    def predicting(self) -> NDArray[np.int64]:
+        """``[T]`` positions whose logits predict the completion's tokens; the prompt's last one if it is empty."""
+        own = np.arange(self.completion.start, self.completion.stop, dtype=np.int64)
+        return np.concatenate([np.array([self.prompt.stop - 1], dtype=np.int64), own[:-1]])
+
+
+Layout = Literal["padded", "packed", "shared"]
+"""padded: each prompt and completion in a row of its own; packed: end to end in one row; shared: the same, and the
+completions of a prompt stand behind it, one after the other, each as if the others were not there."""
+
+
+def lay_out(rows: Sequence[tuple[EncodedPrompt, NDArray[np.int32]]], *, layout: Layout) -> tuple[Place, ...]:
+    """Where each prompt and completion stands. Shared are prompts that are one object; siblings stand longest first."""
+    if layout == "padded":
+        return tuple(_place(row, 0, one) for row, one in enumerate(rows))
+    siblings: dict[int, list[int]] = {}
+    for index, (prompt, _) in enumerate(rows):
+        siblings.setdefault(id(prompt) if layout == "shared" else index, []).append(index)
+    places: dict[int, Place] = {}
+    stop = 0
+    for indices in siblings.values():
+        first = _place(0, stop, rows[indices[0]])
+        stop = first.prompt.stop
+        for index in sorted(indices, key=lambda one: -len(rows[one][1])):
+            places[index] = Place(
+                prompt=first.prompt, completion=Span(row=0, start=stop, num_tokens=len(rows[index][1]))
+            )
+            stop = places[index].completion.stop
+    return tuple(places[index] for index in range(len(rows)))
+
+
+def _place(row: int, start: int, one: tuple[EncodedPrompt, NDArray[np.int32]]) -> Place:
+    prompt = Span(row=row, start=start, num_tokens=len(one[0].token_ids))
+    return Place(prompt=prompt, completion=Span(row=row, start=prompt.stop, num_tokens=len(one[1])))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +128,10 @@ class EngineTokens:
     """Media placeholders expanded."""
     pictures: tuple[PictureTokens, ...]
     """In reading order."""
+
+
+ForwardArguments = dict[str, Any]
+"""What a model's forward takes by name: tensors, and what moves between devices as they do."""
 
 
 class Family(Protocol):
@@ -162,15 +199,14 @@ class Family(Protocol):
         ...
 
     def forward_arguments(
-        self, rows: Sequence[tuple[EncodedPrompt, NDArray[np.int32]]], *, is_packed: bool = False
-    ) -> dict[str, torch.Tensor]:
-        """Model inputs ``[B, S]`` for prompt + completion rows as ``lay_out`` places them: right-padded, or end to end
-        with each row attending to itself only. Media features and ``position_ids`` are included (without them M-RoPE
-        silently falls back)."""
+        self, rows: Sequence[tuple[EncodedPrompt, NDArray[np.int32]]], *, layout: Layout = "padded"
+    ) -> ForwardArguments:
+        """Model inputs ``[B, S]`` for prompts and completions as ``lay_out`` places them, each seeing its prompt and
+        itself only. Media features and ``position_ids`` are included (without them M-RoPE silently falls back)."""
         ...
 
-    def load_model(self, *, dtype: torch.dtype, attention: str) -> torch.nn.Module:
-        """The trainable model with the checkpoint's weights."""
+    def load_model(self, *, dtype: torch.dtype, attention: str, layout: Layout = "padded") -> torch.nn.Module:
+        """The trainable model with the checkpoint's weights; it computes rows that share prompts, or the others."""
         ...
 
     def save_processor(self, folder: str) -> None:

@@ -18,9 +18,19 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Q
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLVisionConfig
 
 from conf.machine import ModelConfig, ModelPart
-from rollout.families.base import EncodedPrompt, EngineInput, EngineTokens, PictureTokens, VideoFrames, lay_out
+from rollout.families.base import (
+    EncodedPrompt,
+    EngineInput,
+    EngineTokens,
+    ForwardArguments,
+    Layout,
+    PictureTokens,
+    VideoFrames,
+    lay_out,
+)
 from rollout.families.folders import check_model_folder
 from rollout.families.mrope import Grid, following_positions, prompt_positions
+from rollout.families.shared_prefix import prefix_layout, register_attention
 from rollout.media import load_image
 from rollout.types import Media, Prompt
 from rollout.videos import load_frames, pixels_per_frame
@@ -185,38 +195,51 @@ class QwenVl:
         return str(self._tokenizer.decode(list(token_ids), skip_special_tokens=True))
 
     def forward_arguments(
-        self, rows: Sequence[tuple[EncodedPrompt, NDArray[np.int32]]], *, is_packed: bool = False
-    ) -> dict[str, torch.Tensor]:
-        """``input_ids [B, S]`` and pixels; right-padded with ``attention_mask [B, S]`` and ``position_ids [3, B, S]``.
+        self, rows: Sequence[tuple[EncodedPrompt, NDArray[np.int32]]], *, layout: Layout = "padded"
+    ) -> ForwardArguments:
+        """``input_ids [B, S]`` and pixels, with ``position_ids [3, B, S]`` and what keeps the rows apart.
 
-        Packed without a mask and with ``position_ids [4, 1, S]``, whose first plane counts the tokens of each row from
-        0: transformers keeps attention inside what such a plane counts, whichever implementation computes it.
+        Padded: ``attention_mask [B, S]``. Packed: a first plane of ``position_ids [4, 1, S]`` that counts the tokens of
+        each row from 0; transformers keeps attention inside what such a plane counts, whichever implementation computes
+        it. Shared: ``prefix_layout``, which the attention of a model loaded for it reads.
         """
-        spans = lay_out([len(prompt.token_ids) + len(completion) for prompt, completion in rows], is_packed=is_packed)
-        shape = (spans[-1].row + 1, max(span.stop for span in spans))
+        places = lay_out(rows, layout=layout)
+        shape = (1 + max(place.prompt.row for place in places), max(place.completion.stop for place in places))
         input_ids = torch.full(shape, self.end_token_id, dtype=torch.long)
         mask = torch.zeros(shape, dtype=torch.long)
         positions = torch.zeros((4, *shape), dtype=torch.long)
-        for span, (prompt, completion) in zip(spans, rows, strict=True):
-            here = slice(span.start, span.stop)
+        for place, (prompt, completion) in zip(places, rows, strict=True):
             after = following_positions(prompt.positions, num_tokens=len(completion))
-            input_ids[span.row, here] = torch.from_numpy(np.concatenate([prompt.token_ids, completion]))
-            mask[span.row, here] = 1
-            positions[0, span.row, here] = torch.arange(span.num_tokens)
-            positions[1:, span.row, here] = torch.from_numpy(np.concatenate([prompt.positions, after], axis=1))
-        arguments = {"input_ids": input_ids, "position_ids": positions if is_packed else positions[1:]}
-        if not is_packed:
+            parts = ((place.prompt, prompt.token_ids, prompt.positions), (place.completion, completion, after))
+            for span, token_ids, planes in parts:
+                here = slice(span.start, span.stop)
+                input_ids[span.row, here] = torch.tensor(token_ids)
+                mask[span.row, here] = 1
+                positions[0, span.row, here] = torch.arange(span.num_tokens)
+                positions[1:, span.row, here] = torch.tensor(planes)
+            positions[0, place.completion.row, place.completion.start : place.completion.stop] += len(prompt.token_ids)
+        arguments: ForwardArguments = {
+            "input_ids": input_ids,
+            "position_ids": positions if layout == "packed" else positions[1:],
+        }
+        if layout == "padded":
             arguments["attention_mask"] = mask
+        if layout == "shared":
+            arguments["prefix_layout"] = prefix_layout(places)
+        shown = {place.prompt: prompt for place, (prompt, _) in zip(places, rows, strict=True)}
         for name in MEDIA_FEATURES:
-            parts = [prompt.features[name] for prompt, _ in rows if name in prompt.features]
-            if parts:
-                arguments[name] = torch.cat(parts)
+            features = [prompt.features[name] for prompt in shown.values() if name in prompt.features]
+            if features:
+                arguments[name] = torch.cat(features)
         return arguments
 
-    def load_model(self, *, dtype: torch.dtype, attention: str) -> torch.nn.Module:
+    def load_model(self, *, dtype: torch.dtype, attention: str, layout: Layout = "padded") -> torch.nn.Module:
         """The trainable model with the checkpoint's weights."""
+        text_attention = register_attention(attention) if layout == "shared" else attention
         model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-            self._folder, dtype=dtype, attn_implementation=attention
+            self._folder,
+            dtype=dtype,
+            attn_implementation={"": attention, "vision_config": attention, "text_config": text_attention},
         )
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"{self._folder} did not load as a torch module")

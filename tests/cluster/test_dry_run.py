@@ -163,11 +163,28 @@ def test_the_memory_of_the_published_run() -> None:
 
 
 def test_packed_passes_hold_the_activations_of_as_many_of_the_longest_sequences_as_they_have_tokens_for() -> None:
-    def activations(*overrides: str) -> float:
-        return memory_budget(load_run_config(_kadid(*overrides)), SEVEN).activations
+    def activations(override: str) -> float:
+        return memory_budget(load_run_config(_kadid(override, "learner.share_prompts=false")), SEVEN).activations
 
     assert activations("learner.pack_tokens=7168") == activations("learner.micro_batch_size=4")
     assert activations("learner.pack_tokens=100") == activations("learner.micro_batch_size=1")
+
+
+def test_shared_prompts_leave_more_room_in_a_packed_pass_for_answers_and_their_logits() -> None:
+    def activations(pack_tokens: int, *overrides: str) -> float:
+        config = load_run_config(_kadid(f"learner.pack_tokens={pack_tokens}", *overrides))
+        return memory_budget(config, SEVEN).activations
+
+    def more_logits(pack_tokens: int) -> float:
+        return activations(pack_tokens) - activations(pack_tokens, "learner.share_prompts=false")
+
+    # A prompt of 1536 tokens with answers of 256: 2304 tokens hold three of them instead of 9 / 7.
+    one = 256 * SEVEN.vocab_size * (2 + 4 + 2)
+    assert more_logits(2304) == pytest.approx(one * (3 - 9 / 7))
+    # A whole group, twice.
+    siblings = load_run_config(_kadid()).rollout.num_completions
+    assert more_logits(2 * (1536 + siblings * 256)) == pytest.approx(one * 2 * (siblings - (6 + siblings) / 7))
+    assert more_logits(100) == 0
 
 
 def test_sharding_divides_what_it_shards() -> None:

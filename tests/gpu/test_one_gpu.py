@@ -61,9 +61,9 @@ def test_flash_attention_keeps_packed_rows_apart(tmp_path: Path) -> None:
         Row(prompt=family.encode(one.prompt), completion=family.encode_target(one.target))
         for one in make_demonstrations_of_every_kind()
     ]
-    together = score_rows(logits_of, rows, family=family, is_packed=True).logprobs_BT
+    together = score_rows(logits_of, rows, family=family, layout="packed").logprobs_BT
     for place, row in enumerate(rows):
-        alone = score_rows(logits_of, [row], family=family, is_packed=False).logprobs_BT[0]
+        alone = score_rows(logits_of, [row], family=family, layout="padded").logprobs_BT[0]
         torch.testing.assert_close(together[place, : len(alone)], alone, rtol=0, atol=BF16_BOUND)
 
 

@@ -17,7 +17,7 @@ from rollout.datasets.clips import ClipRecipe
 from rollout.datasets.pair_questions import ask_pair
 from rollout.datasets.questions import ask
 from rollout.families import build_family
-from rollout.families.base import Family
+from rollout.families.base import EncodedPrompt, Family
 from rollout.families.tiny_qwen_vl import TinyModelSize, create_tiny_qwen_vl
 from rollout.types import Completion, Demonstration, Media, Message, Opinion, Preference, Prompt, Scale
 
@@ -97,11 +97,23 @@ def shipped_config(kind: str) -> AlgorithmConfig:
     return load_run_config([f"algorithm={kind}"]).algorithm
 
 
+def make_encoded(num_tokens: int) -> EncodedPrompt:
+    """Text of that length as the trainer sees it."""
+    return EncodedPrompt(
+        token_ids=np.arange(num_tokens),
+        features={},
+        num_media_tokens=0,
+        positions=np.broadcast_to(np.arange(num_tokens), (3, num_tokens)),
+        media_grids=(),
+    )
+
+
 def make_learner(
     *,
     zero_stage: int = 0,
     micro_batch_size: int = 2,
     pack_tokens: int | None = None,
+    share_prompts: bool = False,
     world_size: int = 1,
     gradient_checkpointing: bool = False,
     learning_rate: float = 1e-3,
@@ -115,6 +127,7 @@ def make_learner(
             "zero_stage": zero_stage,
             "micro_batch_size": micro_batch_size,
             "pack_tokens": pack_tokens,
+            "share_prompts": share_prompts,
             "learning_rate": learning_rate,
             "warmup_steps": 0,
             "decay_steps": None,

@@ -6,15 +6,23 @@ import torch
 from numpy.typing import NDArray
 
 from learner.logprobs import CompletionScores, completion_scores, logit_positions
-from rollout.families.base import lay_out
+from rollout.families.base import Layout, Place, lay_out
+from tests.learner.builders import make_encoded
 
 VOCABULARY = 11
 BANNED = (4, 9)
 COMPLETIONS = (np.array([1, 2, 3, 0], dtype=np.int32), np.array([7], dtype=np.int32))
-PADDED = lay_out([3 + 4, 5 + 1], is_packed=False)
-PACKED = lay_out([3 + 4, 5 + 1], is_packed=True)
 EMPTY = np.array([], dtype=np.int32)
 Ids = NDArray[np.int32]
+
+
+def places(lengths: tuple[int, ...], completions: tuple[Ids, ...], *, layout: Layout) -> tuple[Place, ...]:
+    """Of completions to prompts of these lengths."""
+    return lay_out(list(zip(map(make_encoded, lengths), completions, strict=True)), layout=layout)
+
+
+PADDED = places((3, 5), COMPLETIONS, layout="padded")
+PACKED = places((3, 5), COMPLETIONS, layout="packed")
 
 
 def full_logits(*, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -26,12 +34,12 @@ def full_logits(*, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 def scores(
     logits: torch.Tensor, *, banned: tuple[int, ...] = BANNED, with_entropy_gradient: bool = False
 ) -> CompletionScores:
-    spans = PADDED if len(logits) == 2 else PACKED
-    positions = logit_positions(spans, COMPLETIONS)
+    stand = PADDED if len(logits) == 2 else PACKED
+    positions = logit_positions(stand)
     return completion_scores(
         logits[:, positions],
         positions=positions,
-        spans=spans,
+        places=stand,
         completions=COMPLETIONS,
         banned_token_ids=banned,
         with_entropy_gradient=with_entropy_gradient,
@@ -40,18 +48,25 @@ def scores(
 
 def test_only_positions_that_predict_a_completion_token_are_asked_for() -> None:
     # Rows: tokens 3..6 and 5; predicted from 2..5 and 4.
-    assert logit_positions(PADDED, COMPLETIONS).tolist() == [2, 3, 4, 5]
+    assert logit_positions(PADDED).tolist() == [2, 3, 4, 5]
 
 
 def test_between_packed_completions_no_position_is_asked_for() -> None:
     # One row of 7 + 6 tokens: completions at 3..6 and at 7 + 5.
-    assert logit_positions(PACKED, COMPLETIONS).tolist() == [2, 3, 4, 5, 11]
+    assert logit_positions(PACKED).tolist() == [2, 3, 4, 5, 11]
 
 
-@pytest.mark.parametrize("is_packed", [False, True])
-def test_a_pass_of_empty_completions_keeps_a_logit_of_each(*, is_packed: bool) -> None:
-    spans = lay_out([3, 2], is_packed=is_packed)
-    assert logit_positions(spans, [EMPTY, EMPTY]).tolist() == ([2, 4] if is_packed else [1, 2])
+def test_siblings_share_the_position_that_predicts_their_first_token() -> None:
+    prompt = make_encoded(3)
+    found = lay_out([(prompt, COMPLETIONS[1]), (prompt, COMPLETIONS[0]), (make_encoded(2), EMPTY)], layout="shared")
+    # Prompt 0..2, the longer completion 3..6, the shorter 7, the other prompt 8..9.
+    assert [place.predicting.tolist() for place in found] == [[2], [2, 3, 4, 5], [9]]
+    assert logit_positions(found).tolist() == [2, 3, 4, 5, 9]
+
+
+@pytest.mark.parametrize(("layout", "expected"), [("padded", [1, 2]), ("packed", [2, 4])])
+def test_a_pass_of_empty_completions_keeps_a_logit_of_each(layout: Layout, expected: list[int]) -> None:
+    assert logit_positions(places((3, 2), (EMPTY, EMPTY), layout=layout)).tolist() == expected
 
 
 def test_packed_logits_score_the_same_as_padded_ones() -> None:
@@ -113,7 +128,7 @@ def test_what_stands_after_a_completion_does_not_matter() -> None:
 
 def test_an_empty_prompt_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one token"):
-        logit_positions(lay_out([4], is_packed=False), [COMPLETIONS[0]])
+        logit_positions(places((0,), COMPLETIONS[:1], layout="padded"))
 
 
 def test_the_entropy_has_a_gradient_only_when_asked() -> None:

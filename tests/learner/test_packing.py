@@ -16,6 +16,7 @@ from learner.logprobs import CompletionScores, Positions
 from learner.rows import Row, score_rows
 from learner.types import TrainingBatch
 from learner.worker import enable_gradient_checkpointing
+from rollout.families.base import Layout
 from tests.learner import scenarios
 from tests.learner.builders import (
     make_demonstrations_of_every_kind,
@@ -52,15 +53,15 @@ class Model:
             for one in make_demonstrations_of_every_kind()
         ]
 
-    def scores(self, rows: list[Row], *, is_packed: bool) -> CompletionScores:
+    def scores(self, rows: list[Row], *, layout: Layout) -> CompletionScores:
         """Log-probs and entropies, with their gradients."""
-        return score_rows(self._logits, rows, family=self.family, is_packed=is_packed, with_entropy_gradient=True)
+        return score_rows(self._logits, rows, family=self.family, layout=layout, with_entropy_gradient=True)
 
-    def gradients(self, passes: list[list[Row]], *, is_packed: bool) -> dict[str, Tensor]:
+    def gradients(self, passes: list[list[Row]], *, layout: Layout) -> dict[str, Tensor]:
         """Of a sum in which every row has another weight, over all passes."""
         self.module.zero_grad()
         for rows in passes:
-            found = self.scores(rows, is_packed=is_packed)
+            found = self.scores(rows, layout=layout)
             weights_B = torch.tensor([0.2 + 0.1 * (len(row.completion) % 5) for row in rows])
             total = ((0.3 * found.entropy_BT - found.logprobs_BT) * weights_B[:, None]).sum()
             torch.autograd.backward(total)
@@ -85,9 +86,9 @@ def test_packed_rows_score_as_they_do_alone(model_folder: str, attention: str, o
     model = make_shared_model(model_folder, attention)
     every = model.rows()
     rows = [every[index] for index in order]
-    together = model.scores(rows, is_packed=True)
+    together = model.scores(rows, layout="packed")
     for place, row in enumerate(rows):
-        alone = model.scores([row], is_packed=False)
+        alone = model.scores([row], layout="padded")
         length = len(row.completion)
         torch.testing.assert_close(together.logprobs_BT[place, :length], alone.logprobs_BT[0], rtol=CLOSE, atol=1e-5)
         torch.testing.assert_close(together.entropy_BT[place, :length], alone.entropy_BT[0], rtol=CLOSE, atol=1e-5)
@@ -99,7 +100,7 @@ def test_no_row_sees_what_stands_before_it(model_folder: str) -> None:
     model = make_shared_model(model_folder)
     first, second, third, *_ = model.rows()
     other = Row(prompt=first.prompt, completion=first.completion[::-1].copy())
-    one, changed = (model.scores([row, second, third], is_packed=True).logprobs_BT for row in (first, other))
+    one, changed = (model.scores([row, second, third], layout="packed").logprobs_BT for row in (first, other))
     assert (one[0] - changed[0]).abs().max() > 1e-3
     assert torch.equal(one[1:], changed[1:])
 
@@ -108,9 +109,9 @@ def test_no_row_sees_what_stands_before_it(model_folder: str) -> None:
 def test_packing_changes_no_gradient(model_folder: str, *, is_checkpointed: bool) -> None:
     model = Model(model_folder, is_checkpointed=is_checkpointed)
     rows = model.rows()
-    expected = model.gradients([[row] for row in rows], is_packed=False)
+    expected = model.gradients([[row] for row in rows], layout="padded")
     for passes in ([rows], [rows[:2], rows[2:]], [[row] for row in rows]):
-        found = model.gradients(passes, is_packed=True)
+        found = model.gradients(passes, layout="packed")
         assert found.keys() == expected.keys()
         for name, gradient in expected.items():
             assert float((found[name] - gradient).norm()) <= CLOSE * float(gradient.norm()), name
@@ -119,7 +120,7 @@ def test_packing_changes_no_gradient(model_folder: str, *, is_checkpointed: bool
 def test_attention_of_every_kind_finds_the_rows_in_the_first_plane_of_positions(model_folder: str) -> None:
     model = make_shared_model(model_folder)
     rows = model.rows()
-    arguments = model.family.forward_arguments([(row.prompt, row.completion) for row in rows], is_packed=True)
+    arguments = model.family.forward_arguments([(row.prompt, row.completion) for row in rows], layout="packed")
     lengths = [len(row.prompt.token_ids) + len(row.completion) for row in rows]
     assert arguments["position_ids"].shape == (4, 1, sum(lengths))
     assert "attention_mask" not in arguments
@@ -137,7 +138,7 @@ def test_packed_rows_keep_the_positions_they_have_alone(model_folder: str) -> No
     family = make_shared_model(model_folder).family
     rows = [(row.prompt, row.completion) for row in make_shared_model(model_folder).rows()]
     alone = [family.forward_arguments([row])["position_ids"][:, 0] for row in rows]
-    packed = family.forward_arguments(rows, is_packed=True)["position_ids"][1:, 0]
+    packed = family.forward_arguments(rows, layout="packed")["position_ids"][1:, 0]
     assert torch.equal(packed, torch.cat(alone, dim=1))
 
 

@@ -59,7 +59,7 @@ def test_pictures_videos_and_pairs_scored_together_have_the_logprobs_each_has_al
         Row(prompt=family.encode(prompt), completion=family.encode_target(f"<answer>{number}.50</answer>"))
         for number, prompt in enumerate(prompts)
     ]
-    together = score_rows(logits_of, rows, family=family, is_packed=False).logprobs_BT
+    together = score_rows(logits_of, rows, family=family, layout="padded").logprobs_BT
     for number, row in enumerate(rows):
-        alone = score_rows(logits_of, [row], family=family, is_packed=False).logprobs_BT[0]
+        alone = score_rows(logits_of, [row], family=family, layout="padded").logprobs_BT[0]
         assert torch.allclose(together[number, : len(row.completion)], alone[: len(row.completion)], atol=1e-4)

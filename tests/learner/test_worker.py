@@ -65,7 +65,7 @@ def test_an_export_loads_in_transformers_and_scores_the_same(
         row = Row(prompt=family.encode(request.prompt), completion=request.token_ids)
         with torch.no_grad():
             found = score_rows(
-                lambda arguments, at: _logits(model, arguments, at), [row], family=family, is_packed=False
+                lambda arguments, at: _logits(model, arguments, at), [row], family=family, layout="padded"
             )
         np.testing.assert_allclose(found.logprobs_BT[0].numpy(), expected.logprobs, atol=1e-5)
 
