@@ -7,7 +7,7 @@ and, where it holds completions of a prompt before it, to that prompt.
     a block  | one or more blocks             | one or more blocks                    | a block  |
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
@@ -142,20 +142,29 @@ def varlen_attention(
     sliding_window: int | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
-    """The same in one call of flash-attention, whose causal order is aligned at the end of queries and keys."""
+    """The same in one call of flash-attention."""
     _check_plain(module, attention_mask, sliding_window)
-    (_flash, attend, *_others), _options = lazy_import_flash_attention(FLASH)
-    output = attend(
-        query[0].transpose(0, 1),
-        *(_gathered(tensor[0].transpose(0, 1), prefix_layout.blocks) for tensor in (key, value)),
-        cu_seqlens_q=prefix_layout.starts_q,
-        cu_seqlens_k=prefix_layout.starts_k,
-        max_seqlen_q=prefix_layout.longest_q,
-        max_seqlen_k=prefix_layout.longest_k,
+    (_flash, kernel, *_others), _options = lazy_import_flash_attention(FLASH)
+    query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    return attend_by_lengths(kernel, query, key, value, layout=prefix_layout, scaling=scaling)[None], None
+
+
+def attend_by_lengths(
+    kernel: Callable[..., Tensor], query: Tensor, key: Tensor, value: Tensor, *, layout: PrefixLayout, scaling: float
+) -> Tensor:
+    """``[S, heads, d]`` through ``flash_attn_varlen_func``, or what is called like it: sequences of as many queries as
+    keys or fewer, whose causal order is aligned at their ends."""
+    return kernel(
+        query,
+        _gathered(key, layout.blocks),
+        _gathered(value, layout.blocks),
+        cu_seqlens_q=layout.starts_q,
+        cu_seqlens_k=layout.starts_k,
+        max_seqlen_q=layout.longest_q,
+        max_seqlen_k=layout.longest_k,
         softmax_scale=scaling,
         causal=True,
     )
-    return output[None], None
 
 
 def _check_plain(module: torch.nn.Module, attention_mask: Tensor | None, sliding_window: int | None) -> None:

@@ -7,20 +7,29 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from learner.logprobs import Positions
 from learner.rows import Row, score_rows
+from rollout.families.base import Layout
 from rollout.families.tiny_qwen_vl import TinyModelSize, create_tiny_qwen_vl
-from tests.learner.builders import make_demonstrations_of_every_kind, make_family
+from tests.learner.builders import make_demonstrations_of_every_kind, make_family, make_prompts_of_every_kind
 
 ROOT = Path(__file__).parents[2]
 BF16_BOUND = 0.08
 
 pytestmark = pytest.mark.gpu
+
+
+def logits_of(model: torch.nn.Module, arguments: Mapping[str, Any], positions: Positions) -> torch.Tensor:
+    moved = {name: one.to(torch.device("cuda")) for name, one in arguments.items()}
+    logits: torch.Tensor = model(**moved, logits_to_keep=torch.from_numpy(positions).cuda(), use_cache=False).logits
+    return logits
 
 
 def run_smoke(folder: Path, *overrides: str) -> str:
@@ -52,19 +61,47 @@ def test_flash_attention_keeps_packed_rows_apart(tmp_path: Path) -> None:
     family = make_family(str(tmp_path / "model"))
     model = family.load_model(dtype=torch.bfloat16, attention="flash_attention_2").eval().cuda()
 
-    def logits_of(arguments: Mapping[str, torch.Tensor], positions: Positions) -> torch.Tensor:
-        moved = {name: tensor.cuda() for name, tensor in arguments.items()}
-        logits: torch.Tensor = model(**moved, logits_to_keep=torch.from_numpy(positions).cuda()).logits
-        return logits
-
     rows = [
         Row(prompt=family.encode(one.prompt), completion=family.encode_target(one.target))
         for one in make_demonstrations_of_every_kind()
     ]
-    together = score_rows(logits_of, rows, family=family, layout="packed").logprobs_BT
+    together = score_rows(partial(logits_of, model), rows, family=family, layout="packed").logprobs_BT
     for place, row in enumerate(rows):
-        alone = score_rows(logits_of, [row], family=family, layout="padded").logprobs_BT[0]
+        alone = score_rows(partial(logits_of, model), [row], family=family, layout="padded").logprobs_BT[0]
         torch.testing.assert_close(together[place, : len(alone)], alone, rtol=0, atol=BF16_BOUND)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 1, reason="needs a GPU")
+@pytest.mark.parametrize(
+    ("attention", "dtype", "bound"),
+    [
+        ("flash_attention_2", torch.bfloat16, BF16_BOUND),
+        ("sdpa", torch.bfloat16, BF16_BOUND),
+        ("sdpa", torch.float32, 1e-3),
+    ],
+)
+def test_completions_share_their_prompt(tmp_path: Path, attention: str, dtype: torch.dtype, bound: float) -> None:
+    if attention == "flash_attention_2":
+        pytest.importorskip("flash_attn")
+    size = TinyModelSize(vision_heads=2, text_heads=2, text_kv_heads=1)
+    create_tiny_qwen_vl(tmp_path / "model", size=size, seed=1)
+    family = make_family(str(tmp_path / "model"))
+    rows = [
+        Row(prompt=prompt, completion=family.encode_target(" ".join(["mild haze"] * number)))
+        for prompt in map(family.encode, make_prompts_of_every_kind())
+        for number in (1, 4, 2)
+    ]
+    found: dict[Layout, tuple[torch.Tensor, torch.Tensor]] = {}
+    layouts: tuple[Layout, Layout] = ("shared", "padded")
+    for layout in layouts:
+        model = family.load_model(dtype=dtype, attention=attention, layout=layout).cuda()
+        scores = score_rows(partial(logits_of, model), rows, family=family, layout=layout)
+        torch.autograd.backward(scores.logprobs_BT.sum())
+        gradient = torch.cat([one.grad.flatten().float() for one in model.parameters() if one.grad is not None])
+        found[layout] = (scores.logprobs_BT.detach(), gradient)
+    (logprobs, gradient), (expected, expected_gradient) = found["shared"], found["padded"]
+    torch.testing.assert_close(logprobs, expected, rtol=0, atol=bound)
+    assert float((gradient - expected_gradient).norm() / expected_gradient.norm()) < bound
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")

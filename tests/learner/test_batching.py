@@ -8,7 +8,7 @@ import pytest
 
 from conf.algorithms import Aggregation
 from learner.advantage import center
-from learner.batching import MicroBatch, assemble, loss_weights, minibatches, plan
+from learner.batching import MicroBatch, RowSize, assemble, loss_weights, minibatches, plan, plan_shared
 from learner.types import Outcome
 from tests.builders import make_group, make_scored_group
 
@@ -108,6 +108,78 @@ def test_a_rank_without_packed_rows_keeps_the_others_company() -> None:
 
 def test_the_fullest_packed_pass_comes_first() -> None:
     assert packed([30, 4, 2], world_size=1, pack_tokens=5) == (((0,), (1,), (2,)),)
+
+
+def make_rows(*groups: tuple[int, Sequence[int]]) -> list[RowSize]:
+    """Of prompts and completions of these lengths."""
+    return [
+        RowSize(group=group, num_prompt_tokens=prompt, num_tokens=length)
+        for group, (prompt, lengths) in enumerate(groups)
+        for length in lengths
+    ]
+
+
+def num_computed(rows: Sequence[RowSize], indices: MicroBatch) -> int:
+    """Tokens of a pass, every prompt counted once."""
+    prompts = {rows[index].group: rows[index].num_prompt_tokens for index in indices}
+    return sum(prompts.values()) + sum(rows[index].num_tokens for index in indices)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    ("micro_batch_size", "pack_tokens"), [(1, None), (3, None), (20, None), (1, 1), (1, 60), (1, 999)]
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_shared_rows_are_planned_once_within_the_budget_and_every_rank_makes_the_same_number_of_passes(
+    world_size: int, micro_batch_size: int, pack_tokens: int | None, seed: int
+) -> None:
+    draws = np.random.default_rng(seed)
+    rows = make_rows(*((int(draws.integers(1, 40)), draws.integers(0, 30, 4).tolist()) for _ in range(6)))
+    planned = plan_shared(rows, world_size=world_size, micro_batch_size=micro_batch_size, pack_tokens=pack_tokens)
+    passes = list(chain.from_iterable(planned))
+    assert sorted(chain.from_iterable(passes)) == list(range(len(rows)))
+    assert len(planned) == world_size
+    assert len({len(mine) for mine in planned}) == 1
+    for indices in passes:
+        if pack_tokens is None:
+            assert len(indices) <= micro_batch_size
+        else:
+            assert num_computed(rows, indices) <= pack_tokens or len(indices) == 1
+
+
+def test_siblings_share_a_pass() -> None:
+    rows = make_rows((10, (1, 2)), (5, (3, 4)))
+    assert plan_shared(rows, world_size=2, micro_batch_size=2, pack_tokens=None) == (((1, 0),), ((3, 2),))
+    assert plan_shared(rows, world_size=1, micro_batch_size=1, pack_tokens=13) == (((1, 0), (3, 2)),)
+
+
+def test_a_prompt_counts_once_in_a_pass() -> None:
+    rows = make_rows((10, (1, 2)), (5, (3, 4)))
+    # 10 + 1 + 2 and 5 + 3 + 4.
+    assert plan_shared(rows, world_size=1, micro_batch_size=1, pack_tokens=25) == (((1, 0, 3, 2),),)
+    assert plan_shared(rows, world_size=1, micro_batch_size=1, pack_tokens=24) == (((1, 0), (3, 2)),)
+
+
+def test_a_group_that_does_not_fit_is_cut_into_pieces_of_about_the_same_size() -> None:
+    rows = make_rows((10, (6, 5, 4, 3, 2)))
+    assert plan_shared(rows, world_size=1, micro_batch_size=1, pack_tokens=22) == (((0, 2, 4), (1, 3)),)
+    assert plan_shared(rows, world_size=1, micro_batch_size=3, pack_tokens=None) == (((0, 2, 4), (1, 3)),)
+
+
+def test_a_completion_that_does_not_fit_with_its_prompt_goes_alone() -> None:
+    rows = make_rows((10, (6, 1)), (2, (3,)))
+    assert plan_shared(rows, world_size=1, micro_batch_size=1, pack_tokens=12) == (((0,), (1,), (2,)),)
+
+
+def test_fewer_groups_than_ranks_are_cut_so_that_no_rank_is_idle() -> None:
+    rows = make_rows((10, (4, 4, 4, 4)))
+    assert plan_shared(rows, world_size=2, micro_batch_size=9, pack_tokens=None) == (((0, 2),), ((1, 3),))
+    assert plan_shared(rows[:1], world_size=2, micro_batch_size=9, pack_tokens=None) == (((0,),), ((),))
+
+
+def test_a_plan_of_shared_rows_refuses_sizes_below_one() -> None:
+    with pytest.raises(ValueError, match="must be 1 or more"):
+        plan_shared(make_rows((1, (1,))), world_size=1, micro_batch_size=0, pack_tokens=None)
 
 
 def test_completions_without_credit_stay_in_the_batch() -> None:
