@@ -96,7 +96,7 @@ def _activations(config: RunConfig, shape: ModelShape, *, tokens: int, size: int
     packed, longest = config.learner.pack_tokens, config.rollout.sampling.max_tokens
     rows = config.learner.micro_batch_size if packed is None else max(1.0, packed / tokens)
     answers = rows
-    if packed is not None and config.learner.share_prompts:
+    if packed is not None and config.learner.attention != "eager":
         siblings, prompt = config.rollout.num_completions, tokens - longest
         whole, part = siblings * packed / (prompt + siblings * longest), (packed - prompt) / longest
         answers = max(1.0, min(whole, part))

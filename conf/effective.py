@@ -32,7 +32,6 @@ _NOT_PART_OF_THE_RESULT = (
     "rollout.enforce_eager",
     "learner.micro_batch_size",
     "learner.pack_tokens",
-    "learner.share_prompts",
     "learner.gradient_checkpointing",
     "judge.base_urls",
     "judge.api_key_variable",

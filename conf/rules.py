@@ -226,11 +226,6 @@ def _the_cpu_stack_has_no_gpu_features(config: RunConfig) -> Iterator[str]:
         yield "learner.attention=flash_attention_2 needs GPUs; without them use auto, sdpa or eager"
 
 
-def _prompts_are_shared_by_kernels(config: RunConfig) -> Iterator[str]:
-    if config.learner.share_prompts and config.learner.attention == "eager":
-        yield "learner.attention=eager cannot share prompts; use learner.share_prompts=false, or auto"
-
-
 def _weights_can_travel(config: RunConfig) -> Iterator[str]:
     placement = placement_of(config)
     backend = resolve_backend(config.weights, placement)
@@ -275,7 +270,6 @@ _RULES: tuple[Callable[[RunConfig], Iterator[str]], ...] = (
     _references_come_from_somewhere,
     _placement_matches_the_machines,
     _the_cpu_stack_has_no_gpu_features,
-    _prompts_are_shared_by_kernels,
     _weights_can_travel,
     _overlap_needs_engines_of_their_own,
 )

@@ -126,17 +126,12 @@ class LearnerConfig(Section):
     zero_stage: Literal[0, 1, 2, 3]
     """DeepSpeed ZeRO stage."""
     micro_batch_size: int = Field(ge=1)
-    """Completions per forward pass and rank; changes memory and speed, never the loss. Without ``share_prompts`` each
-    brings its prompt and is padded to the longest of them. No effect with ``pack_tokens``."""
+    """Completions per forward pass and rank, which computes a prompt once for all of them that it holds; changes memory
+    and speed, never the loss. No effect with ``pack_tokens``."""
     pack_tokens: int | None = Field(ge=1)
-    """Fill a forward pass of a rank by tokens instead, up to this many, a prompt that is shared counting once; a
-    completion that does not fit with its prompt goes alone. Changes memory and speed, never the loss. null:
+    """Fill a forward pass of a rank with up to this many tokens instead, a shared prompt counting once; a completion
+    that does not fit with its prompt goes alone. Changes memory and speed, never the loss. null:
     ``micro_batch_size``."""
-    share_prompts: bool
-    """Compute the prompt and its pictures once for all its completions in a forward pass, which are laid end to end
-    behind it, without padding, each seeing the prompt and itself; changes memory and speed, never the loss. false:
-    every completion brings its prompt, which costs sdpa and eager the square of the whole where ``pack_tokens`` lays
-    them end to end."""
     learning_rate: float = Field(gt=0, le=1)
     """AdamW learning rate of the RL phase."""
     warmup_steps: int = Field(ge=0)
@@ -154,7 +149,8 @@ class LearnerConfig(Section):
     dtype: Literal["auto", "float32", "bfloat16"]
     """auto: bfloat16 on a GPU, float32 on CPU."""
     attention: Literal["auto", "sdpa", "eager", "flash_attention_2"]
-    """auto: flash_attention_2 on a GPU, sdpa on CPU."""
+    """auto: flash_attention_2 on a GPU, sdpa on CPU. eager: plain arithmetic to compare with, which shares no prompt;
+    completions are padded to the longest of a pass, or cost the square of ``pack_tokens``."""
     frozen: tuple[ModelPart, ...]
     """Parts of the model that stay as they are, in every phase."""
     lora_rank: int | None = Field(ge=1)

@@ -77,8 +77,8 @@ class PromptEncoder:
 
 
 def layout_of(config: LearnerConfig) -> Layout:
-    """How the learner lays out a forward pass."""
-    if config.share_prompts:
+    """How the learner lays out a forward pass: prompts are shared by every attention but the plain one."""
+    if config.attention != "eager":
         return "shared"
     return "padded" if config.pack_tokens is None else "packed"
 

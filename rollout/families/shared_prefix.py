@@ -171,7 +171,7 @@ def _check_plain(module: torch.nn.Module, attention_mask: Tensor | None, sliding
     if attention_mask is not None or sliding_window is not None:
         raise ValueError(
             f"{type(module).__name__}: prompts are shared without padding and without a sliding window; use "
-            "learner.share_prompts=false"
+            "learner.attention=eager"
         )
 
 

@@ -164,7 +164,7 @@ def test_the_memory_of_the_published_run() -> None:
 
 def test_packed_passes_hold_the_activations_of_as_many_of_the_longest_sequences_as_they_have_tokens_for() -> None:
     def activations(override: str) -> float:
-        return memory_budget(load_run_config(_kadid(override, "learner.share_prompts=false")), SEVEN).activations
+        return memory_budget(load_run_config(_kadid(override, "learner.attention=eager")), SEVEN).activations
 
     assert activations("learner.pack_tokens=7168") == activations("learner.micro_batch_size=4")
     assert activations("learner.pack_tokens=100") == activations("learner.micro_batch_size=1")
@@ -176,7 +176,7 @@ def test_shared_prompts_leave_more_room_in_a_packed_pass_for_answers_and_their_l
         return memory_budget(config, SEVEN).activations
 
     def more_logits(pack_tokens: int) -> float:
-        return activations(pack_tokens) - activations(pack_tokens, "learner.share_prompts=false")
+        return activations(pack_tokens) - activations(pack_tokens, "learner.attention=eager")
 
     # A prompt of 1536 tokens with answers of 256: 2304 tokens hold three of them instead of 9 / 7.
     one = 256 * SEVEN.vocab_size * (2 + 4 + 2)

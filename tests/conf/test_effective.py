@@ -29,7 +29,7 @@ def test_the_saved_configuration_names_its_digest() -> None:
     [
         "run.name=other", "run.folder=elsewhere", "loop.num_steps=500", "cluster.step_timeout_s=9.0",
         "journal.tensorboard=false", "rollout.num_engines=2", "loop.checkpoint_every=7",
-        "learner.micro_batch_size=1", "learner.pack_tokens=4096", "learner.share_prompts=false",
+        "learner.micro_batch_size=1", "learner.pack_tokens=4096",
     ],
 )  # fmt: skip
 def test_a_run_may_be_resumed_under_another_name_longer_or_on_other_machines(override: str) -> None:

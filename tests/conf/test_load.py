@@ -317,7 +317,6 @@ def test_a_recipe_may_hold_options_without_effect(recipe: str) -> None:
         ["data=photo_pairs", "rewards=comparison", "judge.template=released"],
         ["recipe=demo", "learner.micro_batch_size=8"],
         ["recipe=demo", "learner.pack_tokens=4096"],
-        ["recipe=demo", "learner.share_prompts=false", "learner.attention=eager"],
     ],
 )
 def test_an_option_with_effect_is_accepted(overrides: list[str]) -> None:

@@ -78,7 +78,6 @@ GPUS = ["cluster.ray_address=auto", "cluster.gpus_per_node=8"]
         (["cluster.num_nodes=2"], "set cluster.ray_address=auto"),
         (["rollout.tensor_parallel=2"], "needs GPUs; without them use 1"),
         (["learner.attention=flash_attention_2"], "without them use auto, sdpa or eager"),
-        (["learner.attention=eager"], "use learner.share_prompts=false"),
         (["weights.backend=ipc"], "needs learner and engine on the same GPU, but the placement is no_gpu"),
         (["weights.backend=nccl"], "weights.backend=nccl needs GPUs"),
         ([*GPUS, "weights.backend=ipc"], "but the placement is split"),

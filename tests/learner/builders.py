@@ -120,14 +120,13 @@ def make_learner(
     frozen: tuple[ModelPart, ...] = (),
     lora_rank: int | None = None,
 ) -> LearnerConfig:
-    """Float32 on the CPU, with a gradient clip low enough to act."""
+    """Float32 on the CPU, with a gradient clip low enough to act; a row per completion unless prompts are shared."""
     return LearnerConfig.model_validate(
         {
             "world_size": world_size,
             "zero_stage": zero_stage,
             "micro_batch_size": micro_batch_size,
             "pack_tokens": pack_tokens,
-            "share_prompts": share_prompts,
             "learning_rate": learning_rate,
             "warmup_steps": 0,
             "decay_steps": None,
@@ -136,7 +135,7 @@ def make_learner(
             "max_grad_norm": 1.0,
             "gradient_checkpointing": gradient_checkpointing,
             "dtype": "float32",
-            "attention": "sdpa",
+            "attention": "sdpa" if share_prompts else "eager",
             "frozen": frozen,
             "lora_rank": lora_rank,
         }
