@@ -2,7 +2,7 @@
 
 Forward and backward passes over the completions of one prompt with a picture, once with the prompt computed once for
 all of them and once with a row per completion, which brings its prompt and its picture; taking turns in one run. The
-rows are equally long, so that nothing is padded, and go one to a pass, which is faster here than several. The picture
+rows are equally long, so that nothing is padded, and go one to a pass, which is as fast here as several. The picture
 is encoded and the model loaded before the clock starts. Peak memory is that of a process of its own for each side.
 """
 

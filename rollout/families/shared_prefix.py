@@ -111,7 +111,10 @@ def sdpa_attention(
     sliding_window: int | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
-    """Queries ``[1, heads, S, d]`` to outputs ``[1, S, heads, d]``, block by block."""
+    """Queries ``[1, heads, S, d]`` to outputs ``[1, S, heads, d]``, block by block.
+
+    A prompt's keys and values are copied for each of its completions: as many as rows of their own would hold.
+    """
     _check_plain(module, attention_mask, sliding_window)
     blocks = prefix_layout.blocks
     sizes = [sum(block.lengths) for block in blocks]
