@@ -7,7 +7,7 @@ and, where it holds completions of a prompt before it, to that prompt.
     a block  | one or more blocks             | one or more blocks                    | a block  |
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
@@ -108,14 +108,13 @@ def sdpa_attention(
     *,
     prefix_layout: PrefixLayout,
     scaling: float,
-    sliding_window: int | None = None,
-    **_: object,
+    **options: object,
 ) -> tuple[Tensor, None]:
     """Queries ``[1, heads, S, d]`` to outputs ``[1, S, heads, d]``, block by block.
 
     A prompt's keys and values are copied for each of its completions: as many as rows of their own would hold.
     """
-    _check_plain(module, attention_mask, sliding_window)
+    _check_plain(module, attention_mask, options)
     blocks = prefix_layout.blocks
     sizes = [sum(block.lengths) for block in blocks]
     queries, keys, values = (tensor.split(sizes, dim=2) for tensor in (query, key, value))
@@ -142,11 +141,10 @@ def varlen_attention(
     *,
     prefix_layout: PrefixLayout,
     scaling: float,
-    sliding_window: int | None = None,
-    **_: object,
+    **options: object,
 ) -> tuple[Tensor, None]:
     """The same in one call of flash-attention."""
-    _check_plain(module, attention_mask, sliding_window)
+    _check_plain(module, attention_mask, options)
     (_flash, kernel, *_others), _options = lazy_import_flash_attention(FLASH)
     query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
     return attend_by_lengths(kernel, query, key, value, layout=prefix_layout, scaling=scaling)[None], None
@@ -170,10 +168,10 @@ def attend_by_lengths(
     )
 
 
-def _check_plain(module: torch.nn.Module, attention_mask: Tensor | None, sliding_window: int | None) -> None:
-    if attention_mask is not None or sliding_window is not None:
+def _check_plain(module: torch.nn.Module, attention_mask: Tensor | None, options: Mapping[str, object]) -> None:
+    if attention_mask is not None or options.get("sliding_window") is not None or options.get("dropout"):
         raise ValueError(
-            f"{type(module).__name__}: prompts are shared without padding and without a sliding window; use "
+            f"{type(module).__name__}: prompts are shared without padding, sliding windows and dropout; use "
             "learner.attention=eager"
         )
 

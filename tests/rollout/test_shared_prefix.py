@@ -134,10 +134,11 @@ def test_rows_side_by_side_share_nothing() -> None:
         prefix_layout(places)
 
 
-@pytest.mark.parametrize("extra", ["mask", "window"])
-def test_padding_and_sliding_windows_are_refused(extra: str) -> None:
+@pytest.mark.parametrize(
+    ("mask", "options"), [(torch.ones(1, 3), {}), (None, {"sliding_window": 2}), (None, {"dropout": 0.1})]
+)
+def test_padding_sliding_windows_and_dropout_are_refused(mask: Tensor | None, options: dict[str, Any]) -> None:
     layout: PrefixLayout = prefix_layout(places_of([(2, (1,))]))
     heads = random_heads(1, 3, seed=0)
-    mask, window = (torch.ones(1, 3), None) if extra == "mask" else (None, 2)
     with pytest.raises(ValueError, match=r"learner\.attention=eager"):
-        sdpa_attention(MODULE, heads, heads, heads, mask, prefix_layout=layout, scaling=1.0, sliding_window=window)
+        sdpa_attention(MODULE, heads, heads, heads, mask, prefix_layout=layout, scaling=1.0, **options)
