@@ -256,6 +256,7 @@ async def _build_learners(learners: Sequence[Any], config: RunConfig, *, model_f
             model_folder=str(model_folder),
             learner=config.learner,
             algorithm=config.algorithm,
+            temperature=config.rollout.sampling.temperature,
             seed=config.run.seed,
         )
         for rank, learner in enumerate(learners)

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learner.logprobs import CompletionScores, Positions, TokenIds, completion_scores, logit_positions
+from learner.logprobs import CompletionScores, Distribution, Targets, TokenIds, TokenScores, by_completion, targets_of
 from rollout.families.base import EncodedPrompt, Family, Span, lay_out
 from rollout.types import Prompt
 
-LogitsOf = Callable[[Mapping[str, Tensor], Positions], Tensor]
-"""A model's forward pass: arguments and positions to logits ``[B, len(positions), V]``."""
+ScoresOf = Callable[[Mapping[str, Tensor], Targets], TokenScores]
+"""A model's forward pass: arguments and the tokens to score."""
 
 CACHE_BYTES = 256 * 2**20
 """Pixels kept between steps; supervised phases see the same pictures many times."""
@@ -80,26 +80,26 @@ def spans_of(rows: Sequence[Row], *, is_packed: bool) -> tuple[Span, ...]:
 
 
 def score_rows(
-    logits_of: LogitsOf,
+    scores_of: ScoresOf,
     rows: Sequence[Row],
     *,
     family: Family,
     is_packed: bool,
+    temperature: float,
     with_entropy_gradient: bool = False,
 ) -> CompletionScores:
-    """Log-probs and entropies ``[B, T]`` of the rows' completions under a model; the same packed or padded."""
+    """Log-probs and entropies ``[B, T]`` of the rows' completions as sampled at a temperature; the same packed or
+    padded."""
     completions = [row.completion for row in rows]
     spans = spans_of(rows, is_packed=is_packed)
-    positions = logit_positions(spans, completions)
     arguments = family.forward_arguments([(row.prompt, row.completion) for row in rows], is_packed=is_packed)
-    return completion_scores(
-        logits_of(arguments, positions),
-        positions=positions,
-        spans=spans,
-        completions=completions,
-        banned_token_ids=family.banned_token_ids,
+    targets = targets_of(
+        spans,
+        completions,
+        distribution=Distribution(banned_token_ids=family.banned_token_ids, temperature=temperature),
         with_entropy_gradient=with_entropy_gradient,
     )
+    return by_completion(scores_of(arguments, targets), completions)
 
 
 def _num_bytes(encoded: EncodedPrompt) -> int:

@@ -50,11 +50,13 @@ class LearnerWorker:
         family_factory: FamilyFactory,
         learner: LearnerConfig,
         algorithm: AlgorithmConfig,
+        temperature: float,
         seed: int,
     ) -> None:
+        """``temperature`` is the one completions are sampled at."""
         if rendezvous.world_size != learner.world_size:
             raise ValueError(f"learner.world_size={learner.world_size} but {rendezvous.world_size} ranks were started")
-        self._config, self._family_factory = learner, family_factory
+        self._config, self._family_factory, self._temperature = learner, family_factory, temperature
         self._algorithm = build_algorithm(algorithm)
         self._phase: str = "start"
         self._device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
@@ -77,6 +79,7 @@ class LearnerWorker:
             encoder=self._encoder,
             algorithm=self._algorithm,
             learner=learner,
+            temperature=temperature,
             seed=seed,
         )
         self._supervised = SupervisedTrainer(
@@ -115,6 +118,7 @@ class LearnerWorker:
             attention=self._attention,
             device=self._device,
             is_packed=self._config.pack_tokens is not None,
+            temperature=self._temperature,
         )
 
     def supervised_step(
@@ -194,8 +198,13 @@ class LearnerWorker:
     def _score(self, request: ScoringRequest) -> TrainerScore:
         encoded = self._encoder.encode(request.prompt)
         row = Row(prompt=encoded, completion=request.token_ids)
-        is_packed = self._config.pack_tokens is not None
-        scores = score_rows(self._engine.logits, [row], family=self._family, is_packed=is_packed)
+        scores = score_rows(
+            self._engine.scores,
+            [row],
+            family=self._family,
+            is_packed=self._config.pack_tokens is not None,
+            temperature=self._temperature,
+        )
         return TrainerScore(
             logprobs=scores.logprobs_BT[0, : len(request.token_ids)].cpu().numpy().astype(np.float32),
             prompt_token_ids=encoded.token_ids,

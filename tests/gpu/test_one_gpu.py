@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from learner.logprobs import Positions
+from learner.head import score, set_scoring_head
+from learner.logprobs import Targets, TokenScores
 from learner.rows import Row, score_rows
 from rollout.families.tiny_qwen_vl import TinyModelSize, create_tiny_qwen_vl
 from tests.learner.builders import make_demonstrations_of_every_kind, make_family
@@ -51,19 +52,18 @@ def test_flash_attention_keeps_packed_rows_apart(tmp_path: Path) -> None:
     create_tiny_qwen_vl(tmp_path / "model", size=size, seed=1)
     family = make_family(str(tmp_path / "model"))
     model = family.load_model(dtype=torch.bfloat16, attention="flash_attention_2").eval().cuda()
+    head, device = set_scoring_head(model), torch.device("cuda")
 
-    def logits_of(arguments: Mapping[str, torch.Tensor], positions: Positions) -> torch.Tensor:
-        moved = {name: tensor.cuda() for name, tensor in arguments.items()}
-        logits: torch.Tensor = model(**moved, logits_to_keep=torch.from_numpy(positions).cuda()).logits
-        return logits
+    def scores_of(arguments: Mapping[str, torch.Tensor], targets: Targets) -> TokenScores:
+        return score(model, head, arguments=arguments, targets=targets, device=device)
 
     rows = [
         Row(prompt=family.encode(one.prompt), completion=family.encode_target(one.target))
         for one in make_demonstrations_of_every_kind()
     ]
-    together = score_rows(logits_of, rows, family=family, is_packed=True).logprobs_BT
+    together = score_rows(scores_of, rows, family=family, is_packed=True, temperature=1.0).logprobs_BT
     for place, row in enumerate(rows):
-        alone = score_rows(logits_of, [row], family=family, is_packed=False).logprobs_BT[0]
+        alone = score_rows(scores_of, [row], family=family, is_packed=False, temperature=1.0).logprobs_BT[0]
         torch.testing.assert_close(together[place, : len(alone)], alone, rtol=0, atol=BF16_BOUND)
 
 
