@@ -122,10 +122,10 @@ def _the_learning_rate_lasts(config: RunConfig) -> Iterator[str]:
 
 def _training_samples_from_the_trainers_distribution(config: RunConfig) -> Iterator[str]:
     sampling = config.rollout.sampling
-    if config.loop.num_steps and (sampling.temperature != 1.0 or sampling.top_p != 1.0):
+    if config.loop.num_steps and (sampling.temperature == 0.0 or sampling.top_p != 1.0):
         yield (
-            "rollout.sampling must have temperature=1 and top_p=1: the trainer scores the model's own "
-            f"distribution, got temperature={sampling.temperature} top_p={sampling.top_p}"
+            "rollout.sampling must have a temperature above 0 and top_p=1: the trainer scores all tokens at the "
+            f"temperature they were sampled at, got temperature={sampling.temperature} top_p={sampling.top_p}"
         )
 
 

@@ -86,7 +86,7 @@ class SamplingConfig(Section):
     """How completions are drawn."""
 
     temperature: float = Field(ge=0, le=2)
-    """Softmax temperature; training needs 1 so that engine and trainer mean the same distribution."""
+    """Softmax temperature: 0 takes the likeliest token. The trainer scores completions at the one of ``rollout``."""
     top_p: float = Field(gt=0, le=1)
     """Nucleus mass; below 1 the engine samples from another distribution than the trainer scores."""
     max_tokens: int = Field(ge=1)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from learner.head import ScoringHead, score, set_scoring_head
 from learner.logprobs import CompletionScores, Targets, TokenScores
@@ -28,20 +29,25 @@ from tests.learner.test_layouts import assert_same
 CPU = torch.device("cpu")
 
 
+def load_plain(folder: str) -> PreTrainedModel:
+    """As transformers loads it."""
+    model = make_family(folder).load_model(dtype=torch.float32, attention="sdpa")
+    assert isinstance(model, PreTrainedModel)
+    return model
+
+
 @pytest.fixture(scope="module")
 def untied_folder(model_folder: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The tiny model with an output layer of its own, unlike its embedding."""
-    family = make_family(model_folder)
-    model = family.load_model(dtype=torch.float32, attention="sdpa")
     folder = tmp_path_factory.mktemp("untied") / "model"
-    model.save_pretrained(folder)
-    family.save_processor(str(folder))
+    load_plain(model_folder).save_pretrained(folder)
+    make_family(model_folder).save_processor(str(folder))
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     settings["tie_word_embeddings"] = settings["text_config"]["tie_word_embeddings"] = False
     (folder / "config.json").write_text(json.dumps(settings), encoding="utf-8")
-    untied = make_family(str(folder)).load_model(dtype=torch.float32, attention="sdpa")
+    untied = load_plain(str(folder))
     with torch.no_grad():
-        weight = untied.lm_head.weight
+        (weight,) = untied.get_output_embeddings().parameters()
         weight.copy_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(3)) / weight.shape[1] ** 0.5)
     untied.save_pretrained(folder)
     return str(folder)
@@ -78,7 +84,7 @@ def test_the_trainer_scores_the_distribution_sampled_at_a_temperature(
         scenarios.score, folder=model_folder, learner=learner, algorithm=make_grpo(), temperature=0.6
     )
     family = make_family(model_folder)
-    scores_of = scores_by_the_book(family.load_model(dtype=torch.float32, attention="sdpa"))
+    scores_of = scores_by_the_book(load_plain(model_folder))
     for request, score_found in zip(make_requests(), found, strict=True):
         row = Row(prompt=family.encode(request.prompt), completion=request.token_ids)
         with torch.no_grad():
@@ -100,11 +106,10 @@ def test_an_entropy_bonus_far_above_one_trains(one_rank: Ranks, model_folder: st
 
 
 class Fused:
-    """A model with a scoring head, tied, and frozen or not."""
+    """A model with a scoring head."""
 
-    def __init__(self, folder: str, *, is_frozen: bool = False) -> None:
-        self.family = make_family(folder)
-        self.model = self.family.load_model(dtype=torch.float32, attention="sdpa").requires_grad_(not is_frozen)
+    def __init__(self, folder: str) -> None:
+        self.family, self.model = make_family(folder), load_plain(folder)
         self.head = set_scoring_head(self.model)
 
     def rows(self) -> list[Row]:
@@ -122,7 +127,7 @@ class Fused:
 
 def test_a_scoring_head_changes_no_parameter_and_no_name(model_folder: str, untied_folder: str) -> None:
     for folder in (model_folder, untied_folder):
-        plain = make_family(folder).load_model(dtype=torch.float32, attention="sdpa")
+        plain = load_plain(folder)
         before = dict(plain.named_parameters())
         names = list(plain.state_dict())
         set_scoring_head(plain)
