@@ -9,6 +9,7 @@ gradients, which either has to hand over.
 import argparse
 import json
 import multiprocessing
+import os
 import statistics
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -125,6 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=5, help="passes of each side, of which the median counts")
     given = parser.parse_args(arguments)
     console = Console(highlight=False, markup=False)
+    # Of the processes below. On cores that others use too, waiting threads would otherwise spin.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     shapes = [
         Shape(num_tokens=given.tokens, width=width, is_frozen=is_frozen)
         for width in given.widths
