@@ -17,8 +17,8 @@ _BYTES = {"float32": 4, "bfloat16": 2}
 _PIXELS_PER_TOKEN = 28 * 28
 _TEXT_TOKENS = 256
 """Of question and chat template, with room."""
-_TILE_LOGITS = 2048 * 16384
-"""GPU_TILE of learner/fused.py, which would load torch; each logit once in the model's dtype and twice in float32."""
+TILE_LOGITS = 2048 * 16384
+"""``GPU_TILE`` of learner/fused.py, which loads torch; a logit is there once in the model's dtype, twice in float32."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +101,7 @@ def _activations(config: RunConfig, shape: ModelShape, *, tokens: int, size: int
     layer = rows * tokens * (8 * shape.hidden_size + 3 * shape.intermediate_size) * size
     is_recomputed = config.learner.gradient_checkpointing
     layers = shape.num_layers * layer_input + layer if is_recomputed else shape.num_layers * layer
-    logits = min(_TILE_LOGITS, rows * config.rollout.sampling.max_tokens * shape.vocab_size)
+    logits = min(TILE_LOGITS, rows * config.rollout.sampling.max_tokens * shape.vocab_size)
     return layers + logits * (size + 2 * 4)
 
 

@@ -231,6 +231,7 @@ def engine_options(
     return EngineOptions(
         folder=str(model_folder),
         dtype=effective_dtype(config),
+        head_dtype=config.learner.head_dtype,
         rollout=config.rollout,
         media_limits=limits,
         transfer_backend=placement.backend,

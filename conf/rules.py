@@ -53,7 +53,7 @@ def effective_dtype(config: RunConfig) -> Literal["float32", "bfloat16"]:
     """What ``learner.dtype`` means on these machines; engines and learner use the same."""
     if config.learner.dtype == "auto":
         return "float32" if placement_of(config) == "no_gpu" else "bfloat16"
-    return config.learner.dtype
+    return "float32" if config.learner.dtype == "float32" else "bfloat16"
 
 
 def _the_algorithm_agrees_with_itself(config: RunConfig) -> Iterator[str]:

@@ -146,8 +146,9 @@ class LearnerConfig(Section):
     """Gradients are clipped to this norm; a step with a non-finite norm stops the run."""
     gradient_checkpointing: bool
     """Recompute activations in the backward pass: less memory, about a third more time."""
-    dtype: Literal["auto", "float32", "bfloat16"]
-    """auto: bfloat16 on a GPU, float32 on CPU."""
+    dtype: Literal["auto", "float32", "bfloat16", "bfloat16_head_float32"]
+    """auto: bfloat16 on a GPU, float32 on CPU. bfloat16_head_float32: bfloat16, but learner and engines compute logits
+    from the last hidden states in float32, so that nothing is rounded away between sampling and scoring."""
     attention: Literal["auto", "sdpa", "eager", "flash_attention_2"]
     """auto: flash_attention_2 on a GPU, sdpa on CPU."""
     frozen: tuple[ModelPart, ...]
@@ -155,6 +156,11 @@ class LearnerConfig(Section):
     lora_rank: int | None = Field(ge=1)
     """Learn adapters of this rank beside the linear layers that are not frozen, and nothing else (LoRA, arXiv
     2106.09685; alpha is twice the rank). Pushed and exported models have them merged. null: learn every weight."""
+
+    @property
+    def head_dtype(self) -> Literal["model", "float32"]:
+        """In which learner and engines compute logits."""
+        return "float32" if self.dtype == "bfloat16_head_float32" else "model"
 
 
 class EvaluationConfig(Section):

@@ -41,7 +41,7 @@ class ZeroEngine:
         # The ranks are processes with one device each, whatever their number on the machine.
         os.environ.setdefault("LOCAL_RANK", "0")
         _leave_out_inference_kernel()
-        self._head = set_scoring_head(model)
+        self._head = set_scoring_head(model, head_dtype=config.head_dtype)
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         # A learning rate of 0: ZeRO-3 takes a step with zero gradients to create its optimizer state, which
         # must not decay the weights. Each real step sets its own.

@@ -9,7 +9,7 @@ other layer, tied to the embedding or not.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,13 +19,17 @@ from transformers import PreTrainedModel
 from learner.fused import token_scores
 from learner.logprobs import Targets, TokenScores
 
+HeadDtype = Literal["model", "float32"]
+"""In which logits are computed (``LearnerConfig.head_dtype``)."""
+
 
 class ScoringHead(Module):
     """An output layer without bias."""
 
-    def __init__(self, layer: Linear) -> None:
+    def __init__(self, layer: Linear, *, is_float32: bool) -> None:
         super().__init__()
         self.weight = layer.weight
+        self._is_float32 = is_float32
         self._targets: Targets | None = None
 
     @contextmanager
@@ -46,8 +50,9 @@ class ScoringHead(Module):
             torch.from_numpy(one).to(hidden_BSD.device)
             for one in (targets.rows_N, targets.positions_N, targets.token_ids_N)
         )
+        hidden_ND = hidden_BSD[rows_N, positions_N]
         found = token_scores(
-            hidden_BSD[rows_N, positions_N],
+            hidden_ND.float() if self._is_float32 else hidden_ND,
             self.weight,
             token_ids_N,
             distribution=targets.distribution,
@@ -56,7 +61,7 @@ class ScoringHead(Module):
         return torch.stack([found.logprobs_N, found.entropy_N])
 
 
-def set_scoring_head(model: Module) -> ScoringHead:
+def set_scoring_head(model: Module, *, head_dtype: HeadDtype) -> ScoringHead:
     """Replace the output layer of ``model``; no parameter changes, nor any name.
 
     Raises:
@@ -67,7 +72,7 @@ def set_scoring_head(model: Module) -> ScoringHead:
     layer = model.get_output_embeddings()
     if not isinstance(layer, Linear) or len(list(layer.parameters())) != 1:
         raise TypeError(f"{type(model).__name__}: expected a linear output layer without bias, got {layer}")
-    head = ScoringHead(layer)
+    head = ScoringHead(layer, is_float32=head_dtype == "float32")
     model.set_output_embeddings(head)
     return head
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from learner.head import score, set_scoring_head
+from learner.head import HeadDtype, score, set_scoring_head
 from learner.logprobs import Targets, TokenScores
 from learner.rows import Row, score_rows
 from rollout.families.base import Family
@@ -22,12 +22,13 @@ class Reference:
         attention: str,
         device: torch.device,
         is_packed: bool,
+        head_dtype: HeadDtype,
         temperature: float,
     ) -> None:
         self._family, self._device, self._is_packed, self._temperature = family, device, is_packed, temperature
         model = family.load_model(dtype=dtype, attention=attention)
         self._model = model.requires_grad_(False).eval().to(device)
-        self._head = set_scoring_head(self._model)
+        self._head = set_scoring_head(self._model, head_dtype=head_dtype)
 
     @torch.no_grad()
     def logprobs(self, rows: Sequence[Row]) -> Tensor:

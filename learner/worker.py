@@ -118,6 +118,7 @@ class LearnerWorker:
             attention=self._attention,
             device=self._device,
             is_packed=self._config.pack_tokens is not None,
+            head_dtype=self._config.head_dtype,
             temperature=self._temperature,
         )
 
@@ -247,7 +248,7 @@ def resolve_dtype(config: LearnerConfig, device: torch.device) -> torch.dtype:
     """What ``learner.dtype`` means on ``device``."""
     if config.dtype == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
-    return torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
+    return torch.float32 if config.dtype == "float32" else torch.bfloat16
 
 
 def resolve_attention(config: LearnerConfig, device: torch.device, dtype: torch.dtype) -> str:

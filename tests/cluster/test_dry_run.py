@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cluster.budget import GIB, memory_budget
+from cluster.budget import GIB, TILE_LOGITS, memory_budget
 from cluster.dry_run import dry_run
 from cluster.main import main
 from conf.load import load_run_config
+from learner.fused import GPU_TILE
 from rollout.datasets.problems import DatasetProblems
 from rollout.families.shapes import PUBLISHED, shape_of
 
@@ -168,6 +169,10 @@ def test_packed_passes_hold_the_activations_of_as_many_of_the_longest_sequences_
 
     assert activations("learner.pack_tokens=7168") == activations("learner.micro_batch_size=4")
     assert activations("learner.pack_tokens=100") == activations("learner.micro_batch_size=1")
+
+
+def test_the_logits_reckoned_with_are_those_of_a_tile() -> None:
+    assert GPU_TILE[0] * GPU_TILE[1] == TILE_LOGITS
 
 
 def test_sharding_divides_what_it_shards() -> None:

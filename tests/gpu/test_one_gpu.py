@@ -52,7 +52,7 @@ def test_flash_attention_keeps_packed_rows_apart(tmp_path: Path) -> None:
     create_tiny_qwen_vl(tmp_path / "model", size=size, seed=1)
     family = make_family(str(tmp_path / "model"))
     model = family.load_model(dtype=torch.bfloat16, attention="flash_attention_2").eval().cuda()
-    head, device = set_scoring_head(model), torch.device("cuda")
+    head, device = set_scoring_head(model, head_dtype="model"), torch.device("cuda")
 
     def scores_of(arguments: Mapping[str, torch.Tensor], targets: Targets) -> TokenScores:
         return score(model, head, arguments=arguments, targets=targets, device=device)

@@ -107,8 +107,9 @@ def make_learner(
     learning_rate: float = 1e-3,
     frozen: tuple[ModelPart, ...] = (),
     lora_rank: int | None = None,
+    dtype: str = "float32",
 ) -> LearnerConfig:
-    """Float32 on the CPU, with a gradient clip low enough to act."""
+    """On the CPU, with a gradient clip low enough to act."""
     return LearnerConfig.model_validate(
         {
             "world_size": world_size,
@@ -122,7 +123,7 @@ def make_learner(
             "weight_decay": 0.01,
             "max_grad_norm": 1.0,
             "gradient_checkpointing": gradient_checkpointing,
-            "dtype": "float32",
+            "dtype": dtype,
             "attention": "sdpa",
             "frozen": frozen,
             "lora_rank": lora_rank,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from learner.head import ScoringHead, score, set_scoring_head
+from learner.head import HeadDtype, ScoringHead, score, set_scoring_head
 from learner.logprobs import CompletionScores, Targets, TokenScores
 from learner.rows import Row, score_rows
 from learner.types import TrainingBatch
@@ -22,7 +22,7 @@ from tests.learner.builders import (
     make_learner,
     make_requests,
 )
-from tests.learner.full_logits import scores_by_the_book
+from tests.learner.full_logits import UNCHANGED, full_scores, scores_by_the_book
 from tests.learner.ranks import Ranks
 from tests.learner.test_layouts import assert_same
 
@@ -110,7 +110,7 @@ class Fused:
 
     def __init__(self, folder: str) -> None:
         self.family, self.model = make_family(folder), load_plain(folder)
-        self.head = set_scoring_head(self.model)
+        self.head = set_scoring_head(self.model, head_dtype="model")
 
     def rows(self) -> list[Row]:
         return [
@@ -130,7 +130,7 @@ def test_a_scoring_head_changes_no_parameter_and_no_name(model_folder: str, unti
         plain = load_plain(folder)
         before = dict(plain.named_parameters())
         names = list(plain.state_dict())
-        set_scoring_head(plain)
+        set_scoring_head(plain, head_dtype="model")
         after = dict(plain.named_parameters())
         assert list(after) == list(before)
         assert list(plain.state_dict()) == names
@@ -145,13 +145,49 @@ def test_a_pass_of_empty_completions_has_a_gradient_of_zeros(model_folder: str) 
     assert all(one is not None and not one.any() for one in gradients)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("head_dtype", ["model", "float32"])
+def test_logits_of_a_bfloat16_model_are_computed_in_the_dtype_of_its_head(
+    model_folder: str, head_dtype: HeadDtype
+) -> None:
+    plain = make_family(model_folder).load_model(dtype=torch.bfloat16, attention="sdpa")
+    assert isinstance(plain, PreTrainedModel)
+    (weight_VD,) = (one.detach() for one in plain.get_output_embeddings().parameters())
+    hidden_1KD = torch.randn(1, 9, weight_VD.shape[1], generator=torch.Generator().manual_seed(0)).bfloat16()
+    targets = Targets(
+        rows_N=np.zeros(3, dtype=np.int64),
+        positions_N=np.array([8, 2, 4]),
+        token_ids_N=np.array([5, 50, 500]),
+        distribution=UNCHANGED,
+        with_entropy_gradient=False,
+    )
+    wide = torch.float32 if head_dtype == "float32" else torch.bfloat16
+    logits_NV = hidden_1KD[0, [8, 2, 4]].to(wide) @ weight_VD.to(wide).T
+    expected = full_scores(logits_NV, targets.token_ids_N.tolist(), distribution=UNCHANGED)
+    head = set_scoring_head(plain, head_dtype=head_dtype)
+    with head.scoring(targets):
+        logprobs_N, entropy_N = head(hidden_1KD)
+    torch.testing.assert_close(logprobs_N, expected.logprobs_N, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(entropy_N, expected.entropy_N, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("zero_stage", [0, 2])
+def test_a_bfloat16_learner_with_a_float32_head_learns(zero_stage: int, one_rank: Ranks, model_folder: str) -> None:
+    (outcome,) = one_rank.run(
+        scenarios.supervised_steps,
+        folder=model_folder,
+        learner=make_learner(dtype="bfloat16_head_float32", zero_stage=zero_stage),
+    )
+    assert outcome.losses[-1] < outcome.losses[0]
+
+
 def test_a_model_without_a_plain_output_layer_is_refused(model_folder: str) -> None:
     fused = Fused(model_folder)
     assert isinstance(fused.model.get_output_embeddings(), ScoringHead)
     with pytest.raises(TypeError, match="expected a linear output layer without bias"):
-        set_scoring_head(fused.model)
+        set_scoring_head(fused.model, head_dtype="model")
     with pytest.raises(TypeError, match="expected a transformers model, got Linear"):
-        set_scoring_head(torch.nn.Linear(2, 3))
+        set_scoring_head(torch.nn.Linear(2, 3), head_dtype="model")
 
 
 def test_logits_are_not_to_be_had_from_a_scoring_head(model_folder: str) -> None:

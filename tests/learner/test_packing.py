@@ -43,7 +43,7 @@ class Model:
     def __init__(self, folder: str, *, attention: str = "sdpa", is_checkpointed: bool = False) -> None:
         self.family = make_family(folder)
         self.module = self.family.load_model(dtype=torch.float32, attention=attention)
-        self._head = set_scoring_head(self.module)
+        self._head = set_scoring_head(self.module, head_dtype="model")
         if is_checkpointed:
             enable_gradient_checkpointing(self.module.train())
 

@@ -162,6 +162,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     options = EngineOptions(
         folder=str(folder),
         dtype="float32",
+        head_dtype="model",
         rollout=rollout,
         media_limits=MediaLimits(images=2, videos=2),
         transfer_backend="gloo",
