@@ -97,6 +97,7 @@ class LearnerActor:
         model_folder: str,
         learner: LearnerConfig,
         algorithm: AlgorithmConfig,
+        temperature: float,
         seed: int,
     ) -> None:
         """Join the other ranks and load the model."""
@@ -109,6 +110,7 @@ class LearnerActor:
             family_factory=lambda folder: build_family(model, folder=folder),
             learner=learner,
             algorithm=algorithm,
+            temperature=temperature,
             seed=seed,
         )
 

@@ -17,6 +17,8 @@ _BYTES = {"float32": 4, "bfloat16": 2}
 _PIXELS_PER_TOKEN = 28 * 28
 _TEXT_TOKENS = 256
 """Of question and chat template, with room."""
+TILE_LOGITS = 2048 * 16384
+"""``GPU_TILE`` of learner/fused.py, which loads torch; a logit is there once in the model's dtype, twice in float32."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,20 +94,15 @@ def _num_trained(config: RunConfig, shape: ModelShape) -> int:
 
 def _activations(config: RunConfig, shape: ModelShape, *, tokens: int, size: int) -> float:
     """Of the language model: what one layer holds for the backward pass, in every layer or in one beside each layer's
-    input, and the logits of the answers with their float32 copy and gradient."""
-    packed, longest = config.learner.pack_tokens, config.rollout.sampling.max_tokens
+    input, and the tile in which the answers' logits are computed."""
+    packed = config.learner.pack_tokens
     rows = config.learner.micro_batch_size if packed is None else max(1.0, packed / tokens)
-    answers = rows
-    if packed is not None and config.learner.attention != "eager":
-        siblings, prompt = config.rollout.num_completions, tokens - longest
-        whole, part = siblings * packed / (prompt + siblings * longest), (packed - prompt) / longest
-        answers = max(1.0, min(whole, part))
     layer_input = rows * tokens * shape.hidden_size * size
     layer = rows * tokens * (8 * shape.hidden_size + 3 * shape.intermediate_size) * size
     is_recomputed = config.learner.gradient_checkpointing
     layers = shape.num_layers * layer_input + layer if is_recomputed else shape.num_layers * layer
-    logits = answers * longest * shape.vocab_size * (size + 4 + size)
-    return layers + logits
+    logits = min(TILE_LOGITS, rows * config.rollout.sampling.max_tokens * shape.vocab_size)
+    return layers + logits * (size + 2 * 4)
 
 
 def _engine_cache(config: RunConfig, shape: ModelShape, *, tokens: int, size: int) -> float:

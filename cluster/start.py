@@ -231,6 +231,7 @@ def engine_options(
     return EngineOptions(
         folder=str(model_folder),
         dtype=effective_dtype(config),
+        head_dtype=config.learner.head_dtype,
         rollout=config.rollout,
         media_limits=limits,
         transfer_backend=placement.backend,
@@ -256,6 +257,7 @@ async def _build_learners(learners: Sequence[Any], config: RunConfig, *, model_f
             model_folder=str(model_folder),
             learner=config.learner,
             algorithm=config.algorithm,
+            temperature=config.rollout.sampling.temperature,
             seed=config.run.seed,
         )
         for rank, learner in enumerate(learners)

@@ -53,7 +53,7 @@ def effective_dtype(config: RunConfig) -> Literal["float32", "bfloat16"]:
     """What ``learner.dtype`` means on these machines; engines and learner use the same."""
     if config.learner.dtype == "auto":
         return "float32" if placement_of(config) == "no_gpu" else "bfloat16"
-    return config.learner.dtype
+    return "float32" if config.learner.dtype == "float32" else "bfloat16"
 
 
 def _the_algorithm_agrees_with_itself(config: RunConfig) -> Iterator[str]:
@@ -122,10 +122,10 @@ def _the_learning_rate_lasts(config: RunConfig) -> Iterator[str]:
 
 def _training_samples_from_the_trainers_distribution(config: RunConfig) -> Iterator[str]:
     sampling = config.rollout.sampling
-    if config.loop.num_steps and (sampling.temperature != 1.0 or sampling.top_p != 1.0):
+    if config.loop.num_steps and (sampling.temperature == 0.0 or sampling.top_p != 1.0):
         yield (
-            "rollout.sampling must have temperature=1 and top_p=1: the trainer scores the model's own "
-            f"distribution, got temperature={sampling.temperature} top_p={sampling.top_p}"
+            "rollout.sampling must have a temperature above 0 and top_p=1: the trainer scores all tokens at the "
+            f"temperature they were sampled at, got temperature={sampling.temperature} top_p={sampling.top_p}"
         )
 
 

@@ -86,7 +86,7 @@ class SamplingConfig(Section):
     """How completions are drawn."""
 
     temperature: float = Field(ge=0, le=2)
-    """Softmax temperature; training needs 1 so that engine and trainer mean the same distribution."""
+    """Softmax temperature: 0 takes the likeliest token. The trainer scores completions at the one of ``rollout``."""
     top_p: float = Field(gt=0, le=1)
     """Nucleus mass; below 1 the engine samples from another distribution than the trainer scores."""
     max_tokens: int = Field(ge=1)
@@ -146,8 +146,9 @@ class LearnerConfig(Section):
     """Gradients are clipped to this norm; a step with a non-finite norm stops the run."""
     gradient_checkpointing: bool
     """Recompute activations in the backward pass: less memory, about a third more time."""
-    dtype: Literal["auto", "float32", "bfloat16"]
-    """auto: bfloat16 on a GPU, float32 on CPU."""
+    dtype: Literal["auto", "float32", "bfloat16", "bfloat16_head_float32"]
+    """auto: bfloat16 on a GPU, float32 on CPU. bfloat16_head_float32: bfloat16, but learner and engines compute logits
+    from the last hidden states in float32, so that nothing is rounded away between sampling and scoring."""
     attention: Literal["auto", "sdpa", "eager", "flash_attention_2"]
     """auto: flash_attention_2 on a GPU, sdpa on CPU. eager: plain arithmetic to compare with, which shares no prompt;
     completions are padded to the longest of a pass, or cost the square of ``pack_tokens``."""
@@ -156,6 +157,11 @@ class LearnerConfig(Section):
     lora_rank: int | None = Field(ge=1)
     """Learn adapters of this rank beside the linear layers that are not frozen, and nothing else (LoRA, arXiv
     2106.09685; alpha is twice the rank). Pushed and exported models have them merged. null: learn every weight."""
+
+    @property
+    def head_dtype(self) -> Literal["model", "float32"]:
+        """In which learner and engines compute logits."""
+        return "float32" if self.dtype == "bfloat16_head_float32" else "model"
 
 
 class EvaluationConfig(Section):

@@ -19,7 +19,8 @@ from deepspeed.runtime.zero import ZeroParamStatus
 from torch import Tensor
 
 from conf.schema import LearnerConfig
-from learner.logprobs import Positions
+from learner.head import score, set_scoring_head
+from learner.logprobs import Targets, TokenScores
 from learner.phases import NonFiniteStepError, Window
 from learner.trainable import full_parameters
 from rollout.weights.manifest import TensorEntry, WeightManifest, buckets
@@ -40,6 +41,7 @@ class ZeroEngine:
         # The ranks are processes with one device each, whatever their number on the machine.
         os.environ.setdefault("LOCAL_RANK", "0")
         _leave_out_inference_kernel()
+        self._head = set_scoring_head(model, head_dtype=config.head_dtype)
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         # A learning rate of 0: ZeRO-3 takes a step with zero gradients to create its optimizer state, which
         # must not decay the weights. Each real step sets its own.
@@ -63,13 +65,9 @@ class ZeroEngine:
         module: torch.nn.Module = self._engine.module
         return module
 
-    def logits(self, arguments: Mapping[str, Tensor], positions: Positions) -> Tensor:
-        """Forward pass; logits ``[B, len(positions), V]`` at those positions only."""
-        moved = {name: tensor.to(self.device, non_blocking=True) for name, tensor in arguments.items()}
-        keep = torch.from_numpy(positions).to(self.device)
-        output = self._engine(**moved, logits_to_keep=keep, use_cache=False)
-        logits: Tensor = output.logits
-        return logits
+    def scores(self, arguments: Mapping[str, Tensor], targets: Targets) -> TokenScores:
+        """Forward pass that ends in the scores of the targets."""
+        return score(self._engine, self._head, arguments=arguments, targets=targets, device=self.device)
 
     def train(self, *, enabled: bool) -> None:
         """Switch between training and scoring mode."""

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from learner.logprobs import Positions
+from learner.head import score, set_scoring_head
+from learner.logprobs import Targets, TokenScores
 from learner.rows import Row, score_rows
 from rollout.families.base import Family, Layout
 
@@ -19,6 +19,7 @@ class PlainPasses:
     def __init__(self, family: Family, *, layout: Layout) -> None:
         self._family, self._layout = family, layout
         self._model = family.load_model(dtype=torch.float32, attention="sdpa", layout=layout).train()
+        self._head = set_scoring_head(self._model, head_dtype="model")
 
     @property
     def num_parameters(self) -> int:
@@ -35,10 +36,9 @@ class PlainPasses:
         self._model.zero_grad()
         for start in range(0, len(rows), per_pass):
             some = rows[start : start + per_pass]
-            scores = score_rows(self._logits, some, family=self._family, layout=self._layout)
+            scores = score_rows(self._scores, some, family=self._family, layout=self._layout, temperature=1.0)
             torch.autograd.backward(scores.logprobs_BT.sum())
         return torch.cat([one.grad.flatten() for one in self._model.parameters() if one.grad is not None]).numpy()
 
-    def _logits(self, arguments: Mapping[str, Any], positions: Positions) -> Tensor:
-        logits: Tensor = self._model(**arguments, logits_to_keep=torch.from_numpy(positions), use_cache=False).logits
-        return logits
+    def _scores(self, arguments: Mapping[str, Any], targets: Targets) -> TokenScores:
+        return score(self._model, self._head, arguments=arguments, targets=targets, device=torch.device("cpu"))

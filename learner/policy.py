@@ -65,11 +65,12 @@ class PolicyTrainer:
         encoder: PromptEncoder,
         algorithm: Algorithm[Any],
         learner: LearnerConfig,
+        temperature: float,
         seed: int,
     ) -> None:
         self._engine, self._family, self._encoder = engine, family, encoder
         self._algorithm, self._learner, self._seed = algorithm, learner, seed
-        self._layout = layout_of(learner)
+        self._layout, self._temperature = layout_of(learner), temperature
         self._rank = torch.distributed.get_rank()
         self._world_size = torch.distributed.get_world_size()
 
@@ -115,10 +116,11 @@ class PolicyTrainer:
         for index, one in enumerate(part.passes):
             metrics.count_pass(places_of(one.rows, layout=self._layout))
             scores = score_rows(
-                self._engine.logits,
+                self._engine.scores,
                 one.rows,
                 family=self._family,
                 layout=self._layout,
+                temperature=self._temperature,
                 with_entropy_gradient=config.entropy_coefficient > 0.0,
             )
             old_BT = scores.logprobs_BT.detach() if one.old_BT is None or is_at_the_start else one.old_BT
@@ -222,8 +224,13 @@ class PolicyTrainer:
         old_BT = reference_BT = None
         if self._algorithm.needs_old_logprobs:
             self._engine.train(enabled=False)
-            scores = score_rows(self._engine.logits, one.rows, family=self._family, layout=self._layout)
-            old_BT = scores.logprobs_BT
+            old_BT = score_rows(
+                self._engine.scores,
+                one.rows,
+                family=self._family,
+                layout=self._layout,
+                temperature=self._temperature,
+            ).logprobs_BT
         if self._algorithm.needs_reference:
             if reference is None:
                 raise ValueError("the algorithm needs a KL reference; start the rl phase with reference_folder")

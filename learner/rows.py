@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from conf.schema import LearnerConfig
-from learner.logprobs import CompletionScores, Positions, TokenIds, completion_scores, logit_positions
+from learner.logprobs import CompletionScores, Distribution, Targets, TokenIds, TokenScores, by_completion, targets_of
 from rollout.families.base import EncodedPrompt, Family, Layout, Place, lay_out
 from rollout.types import Prompt
 
-LogitsOf = Callable[[Mapping[str, Any], Positions], Tensor]
-"""A model's forward pass: arguments and positions to logits ``[B, len(positions), V]``."""
+ScoresOf = Callable[[Mapping[str, Any], Targets], TokenScores]
+"""A model's forward pass: arguments and the tokens to score."""
 
 CACHE_BYTES = 256 * 2**20
 """Pixels kept between steps; supervised phases see the same pictures many times."""
@@ -89,25 +88,25 @@ def places_of(rows: Sequence[Row], *, layout: Layout) -> tuple[Place, ...]:
 
 
 def score_rows(
-    logits_of: LogitsOf,
+    scores_of: ScoresOf,
     rows: Sequence[Row],
     *,
     family: Family,
     layout: Layout,
+    temperature: float,
     with_entropy_gradient: bool = False,
 ) -> CompletionScores:
-    """Log-probs and entropies ``[B, T]`` of the rows' completions under a model; the same in every layout."""
-    places = places_of(rows, layout=layout)
-    positions = logit_positions(places)
+    """Log-probs and entropies ``[B, T]`` of the rows' completions as sampled at a temperature; the same in every
+    layout."""
+    completions = [row.completion for row in rows]
     arguments = family.forward_arguments([(row.prompt, row.completion) for row in rows], layout=layout)
-    return completion_scores(
-        logits_of(arguments, positions),
-        positions=positions,
-        places=places,
-        completions=[row.completion for row in rows],
-        banned_token_ids=family.banned_token_ids,
+    targets = targets_of(
+        places_of(rows, layout=layout),
+        completions,
+        distribution=Distribution(banned_token_ids=family.banned_token_ids, temperature=temperature),
         with_entropy_gradient=with_entropy_gradient,
     )
+    return by_completion(scores_of(arguments, targets), completions)
 
 
 def _num_bytes(encoded: EncodedPrompt) -> int:

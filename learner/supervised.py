@@ -1,7 +1,7 @@
 """Supervised steps: imitate given answers, with the loss on answer tokens only, through the same engine.
 
 The loss is the mean over the answer tokens of the global batch, end token included: the same token-mean as
-the RL loss, so ranks and micro-batches do not change it either.
+the RL loss, so ranks and micro-batches do not change it either. Answers are given, not sampled: the temperature is 1.
 """
 
 import math
@@ -114,7 +114,7 @@ class SupervisedTrainer:
 
     def _sums(self, rows: Sequence[Row], *, counts: bool) -> tuple[Tensor, Tensor]:
         """Summed negative log-likelihood and entropy; padding scores 0. Company for other ranks counts 0."""
-        scores = score_rows(self._engine.logits, rows, family=self._family, layout=self._layout)
+        scores = score_rows(self._engine.scores, rows, family=self._family, layout=self._layout, temperature=1.0)
         weight = 1.0 if counts else 0.0
         return -scores.logprobs_BT.sum() * weight, scores.entropy_BT.sum() * weight
 

@@ -50,11 +50,13 @@ class LearnerWorker:
         family_factory: FamilyFactory,
         learner: LearnerConfig,
         algorithm: AlgorithmConfig,
+        temperature: float,
         seed: int,
     ) -> None:
+        """``temperature`` is the one completions are sampled at."""
         if rendezvous.world_size != learner.world_size:
             raise ValueError(f"learner.world_size={learner.world_size} but {rendezvous.world_size} ranks were started")
-        self._config, self._family_factory = learner, family_factory
+        self._config, self._family_factory, self._temperature = learner, family_factory, temperature
         self._algorithm = build_algorithm(algorithm)
         self._phase: str = "start"
         self._device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
@@ -78,6 +80,7 @@ class LearnerWorker:
             encoder=self._encoder,
             algorithm=self._algorithm,
             learner=learner,
+            temperature=temperature,
             seed=seed,
         )
         self._supervised = SupervisedTrainer(
@@ -116,6 +119,8 @@ class LearnerWorker:
             attention=self._attention,
             device=self._device,
             layout=self._layout,
+            head_dtype=self._config.head_dtype,
+            temperature=self._temperature,
         )
 
     def supervised_step(
@@ -195,7 +200,13 @@ class LearnerWorker:
     def _score(self, request: ScoringRequest) -> TrainerScore:
         encoded = self._encoder.encode(request.prompt)
         row = Row(prompt=encoded, completion=request.token_ids)
-        scores = score_rows(self._engine.logits, [row], family=self._family, layout=self._layout)
+        scores = score_rows(
+            self._engine.scores,
+            [row],
+            family=self._family,
+            layout=self._layout,
+            temperature=self._temperature,
+        )
         return TrainerScore(
             logprobs=scores.logprobs_BT[0, : len(request.token_ids)].cpu().numpy().astype(np.float32),
             prompt_token_ids=encoded.token_ids,
@@ -238,7 +249,7 @@ def resolve_dtype(config: LearnerConfig, device: torch.device) -> torch.dtype:
     """What ``learner.dtype`` means on ``device``."""
     if config.dtype == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
-    return torch.bfloat16 if config.dtype == "bfloat16" else torch.float32
+    return torch.float32 if config.dtype == "float32" else torch.bfloat16
 
 
 def resolve_attention(config: LearnerConfig, device: torch.device, dtype: torch.dtype) -> str:

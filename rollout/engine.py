@@ -266,6 +266,7 @@ def _engine_args(options: EngineOptions, processor_options: Mapping[str, int]) -
     return AsyncEngineArgs(
         model=options.folder,
         dtype=options.dtype,
+        hf_overrides={"head_dtype": options.head_dtype},
         seed=options.seed,
         max_model_len=rollout.max_model_len,
         max_num_seqs=rollout.max_concurrent_sequences,

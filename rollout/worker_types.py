@@ -24,6 +24,8 @@ class EngineOptions:
     folder: str
     """Model folder."""
     dtype: Literal["float32", "bfloat16"]
+    head_dtype: Literal["model", "float32"]
+    """In which logits are computed."""
     rollout: RolloutConfig
     media_limits: MediaLimits
     transfer_backend: Literal["gloo", "nccl", "ipc"]

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cluster.budget import GIB, memory_budget
+from cluster.budget import GIB, TILE_LOGITS, memory_budget
 from cluster.dry_run import dry_run
 from cluster.main import main
 from conf.load import load_run_config
+from learner.fused import GPU_TILE
 from rollout.datasets.problems import DatasetProblems
 from rollout.families.shapes import PUBLISHED, shape_of
 
@@ -170,21 +171,8 @@ def test_packed_passes_hold_the_activations_of_as_many_of_the_longest_sequences_
     assert activations("learner.pack_tokens=100") == activations("learner.micro_batch_size=1")
 
 
-def test_shared_prompts_leave_more_room_in_a_packed_pass_for_answers_and_their_logits() -> None:
-    def activations(pack_tokens: int, *overrides: str) -> float:
-        config = load_run_config(_kadid(f"learner.pack_tokens={pack_tokens}", *overrides))
-        return memory_budget(config, SEVEN).activations
-
-    def more_logits(pack_tokens: int) -> float:
-        return activations(pack_tokens) - activations(pack_tokens, "learner.attention=eager")
-
-    # A prompt of 1536 tokens with answers of 256: 2304 tokens hold three of them instead of 9 / 7.
-    one = 256 * SEVEN.vocab_size * (2 + 4 + 2)
-    assert more_logits(2304) == pytest.approx(one * (3 - 9 / 7))
-    # A whole group, twice.
-    siblings = load_run_config(_kadid()).rollout.num_completions
-    assert more_logits(2 * (1536 + siblings * 256)) == pytest.approx(one * 2 * (siblings - (6 + siblings) / 7))
-    assert more_logits(100) == 0
+def test_the_logits_reckoned_with_are_those_of_a_tile() -> None:
+    assert GPU_TILE[0] * GPU_TILE[1] == TILE_LOGITS
 
 
 def test_sharding_divides_what_it_shards() -> None:

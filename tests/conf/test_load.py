@@ -152,7 +152,8 @@ def test_the_effective_configuration_composes_to_itself() -> None:
         ("learner.zero_stage=5", "learner.zero_stage=5: expected one of 0, 1, 2, 3"),
         (
             "learner.dtype=bf16",
-            "learner.dtype='bf16': expected one of auto, float32, bfloat16; did you mean bfloat16?",
+            "learner.dtype='bf16': expected one of auto, float32, bfloat16, bfloat16_head_float32; "
+            "did you mean bfloat16?",
         ),
         ("learner.betas=[0.9,1.5]", "learner.betas.1=1.5: expected list of 2, each number >= 0 and < 1"),
         ("data.crop_size=57", "data.crop_size=57: expected integer >= 28 and <= 448 and a multiple of 28"),

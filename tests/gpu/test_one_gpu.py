@@ -7,15 +7,15 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from learner.logprobs import Positions
-from learner.rows import Row, score_rows
+from learner.head import ScoringHead, score, set_scoring_head
+from learner.logprobs import Targets, TokenScores
+from learner.rows import Row, ScoresOf, score_rows
 from rollout.families.base import Layout
 from rollout.families.tiny_qwen_vl import TinyModelSize, create_tiny_qwen_vl
 from tests.learner.builders import make_demonstrations_of_every_kind, make_family, make_prompts_of_every_kind
@@ -26,10 +26,11 @@ BF16_BOUND = 0.08
 pytestmark = pytest.mark.gpu
 
 
-def logits_of(model: torch.nn.Module, arguments: Mapping[str, Any], positions: Positions) -> torch.Tensor:
-    moved = {name: one.to(torch.device("cuda")) for name, one in arguments.items()}
-    logits: torch.Tensor = model(**moved, logits_to_keep=torch.from_numpy(positions).cuda(), use_cache=False).logits
-    return logits
+def scores_of(model: torch.nn.Module, *, head: ScoringHead) -> ScoresOf:
+    def scores(arguments: Mapping[str, Any], targets: Targets) -> TokenScores:
+        return score(model, head, arguments=arguments, targets=targets, device=torch.device("cuda"))
+
+    return scores
 
 
 def run_smoke(folder: Path, *overrides: str) -> str:
@@ -60,14 +61,14 @@ def test_flash_attention_keeps_packed_rows_apart(tmp_path: Path) -> None:
     create_tiny_qwen_vl(tmp_path / "model", size=size, seed=1)
     family = make_family(str(tmp_path / "model"))
     model = family.load_model(dtype=torch.bfloat16, attention="flash_attention_2").eval().cuda()
-
+    scores = scores_of(model, head=set_scoring_head(model, head_dtype="model"))
     rows = [
         Row(prompt=family.encode(one.prompt), completion=family.encode_target(one.target))
         for one in make_demonstrations_of_every_kind()
     ]
-    together = score_rows(partial(logits_of, model), rows, family=family, layout="packed").logprobs_BT
+    together = score_rows(scores, rows, family=family, layout="packed", temperature=1.0).logprobs_BT
     for place, row in enumerate(rows):
-        alone = score_rows(partial(logits_of, model), [row], family=family, layout="padded").logprobs_BT[0]
+        alone = score_rows(scores, [row], family=family, layout="padded", temperature=1.0).logprobs_BT[0]
         torch.testing.assert_close(together[place, : len(alone)], alone, rtol=0, atol=BF16_BOUND)
 
 
@@ -95,10 +96,11 @@ def test_completions_share_their_prompt(tmp_path: Path, attention: str, dtype: t
     layouts: tuple[Layout, Layout] = ("shared", "padded")
     for layout in layouts:
         model = family.load_model(dtype=dtype, attention=attention, layout=layout).cuda()
-        scores = score_rows(partial(logits_of, model), rows, family=family, layout=layout)
-        torch.autograd.backward(scores.logprobs_BT.sum())
+        scores = scores_of(model, head=set_scoring_head(model, head_dtype="model"))
+        logprobs_BT = score_rows(scores, rows, family=family, layout=layout, temperature=1.0).logprobs_BT
+        torch.autograd.backward(logprobs_BT.sum())
         gradient = torch.cat([one.grad.flatten().float() for one in model.parameters() if one.grad is not None])
-        found[layout] = (scores.logprobs_BT.detach(), gradient)
+        found[layout] = (logprobs_BT.detach(), gradient)
     (logprobs, gradient), (expected, expected_gradient) = found["shared"], found["padded"]
     torch.testing.assert_close(logprobs, expected, rtol=0, atol=bound)
     assert float((gradient - expected_gradient).norm() / expected_gradient.norm()) < bound

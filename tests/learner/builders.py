@@ -119,8 +119,9 @@ def make_learner(
     learning_rate: float = 1e-3,
     frozen: tuple[ModelPart, ...] = (),
     lora_rank: int | None = None,
+    dtype: str = "float32",
 ) -> LearnerConfig:
-    """Float32 on the CPU, with a gradient clip low enough to act; a row per completion unless prompts are shared."""
+    """On the CPU, with a gradient clip low enough to act; a row per completion unless prompts are shared."""
     return LearnerConfig.model_validate(
         {
             "world_size": world_size,
@@ -134,7 +135,7 @@ def make_learner(
             "weight_decay": 0.01,
             "max_grad_norm": 1.0,
             "gradient_checkpointing": gradient_checkpointing,
-            "dtype": "float32",
+            "dtype": dtype,
             "attention": "sdpa" if share_prompts else "eager",
             "frozen": frozen,
             "lora_rank": lora_rank,

@@ -35,10 +35,18 @@ class Outcome:
     metrics: dict[str, float]
 
 
-def make_worker(place: Rendezvous, folder: str, learner: LearnerConfig, algorithm: AlgorithmConfig) -> LearnerWorker:
+def make_worker(
+    place: Rendezvous, folder: str, learner: LearnerConfig, algorithm: AlgorithmConfig, *, temperature: float = 1.0
+) -> LearnerWorker:
     """A worker on this rank."""
     return LearnerWorker(
-        place, model_folder=folder, family_factory=make_family, learner=learner, algorithm=algorithm, seed=0
+        place,
+        model_folder=folder,
+        family_factory=make_family,
+        learner=learner,
+        algorithm=algorithm,
+        temperature=temperature,
+        seed=0,
     )
 
 
@@ -62,9 +70,11 @@ def parameters_of(worker: LearnerWorker) -> dict[str, Vector]:
     return collector.tensors
 
 
-def score(place: Rendezvous, *, folder: str, learner: LearnerConfig, algorithm: AlgorithmConfig) -> list[TrainerScore]:
+def score(
+    place: Rendezvous, *, folder: str, learner: LearnerConfig, algorithm: AlgorithmConfig, temperature: float = 1.0
+) -> list[TrainerScore]:
     """Trainer's view of ``make_requests``."""
-    worker = make_worker(place, folder, learner, algorithm)
+    worker = make_worker(place, folder, learner, algorithm, temperature=temperature)
     scores = worker.completion_logprobs(make_requests())
     worker.close()
     return scores

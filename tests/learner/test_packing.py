@@ -12,7 +12,8 @@ from transformers.masking_utils import find_packed_sequence_indices
 from transformers.modeling_flash_attention_utils import prepare_fa_kwargs_from_position_ids
 
 from conf.algorithms import AlgorithmConfig
-from learner.logprobs import CompletionScores, Positions
+from learner.head import score, set_scoring_head
+from learner.logprobs import CompletionScores, Targets, TokenScores
 from learner.rows import Row, score_rows
 from learner.types import TrainingBatch
 from learner.worker import enable_gradient_checkpointing
@@ -43,6 +44,7 @@ class Model:
     def __init__(self, folder: str, *, attention: str = "sdpa", is_checkpointed: bool = False) -> None:
         self.family = make_family(folder)
         self.module = self.family.load_model(dtype=torch.float32, attention=attention)
+        self._head = set_scoring_head(self.module, head_dtype="model")
         if is_checkpointed:
             enable_gradient_checkpointing(self.module.train())
 
@@ -55,7 +57,9 @@ class Model:
 
     def scores(self, rows: list[Row], *, layout: Layout) -> CompletionScores:
         """Log-probs and entropies, with their gradients."""
-        return score_rows(self._logits, rows, family=self.family, layout=layout, with_entropy_gradient=True)
+        return score_rows(
+            self._scores, rows, family=self.family, layout=layout, temperature=1.0, with_entropy_gradient=True
+        )
 
     def gradients(self, passes: list[list[Row]], *, layout: Layout) -> dict[str, Tensor]:
         """Of a sum in which every row has another weight, over all passes."""
@@ -68,9 +72,8 @@ class Model:
         named = self.module.named_parameters()
         return {name: one.grad.clone() for name, one in named if one.grad is not None}
 
-    def _logits(self, arguments: Mapping[str, Tensor], positions: Positions) -> Tensor:
-        logits: Tensor = self.module(**arguments, logits_to_keep=torch.from_numpy(positions), use_cache=False).logits
-        return logits
+    def _scores(self, arguments: Mapping[str, Tensor], targets: Targets) -> TokenScores:
+        return score(self.module, self._head, arguments=arguments, targets=targets, device=torch.device("cpu"))
 
 
 @cache

@@ -1,15 +1,12 @@
 """Prompts are encoded once while they are remembered; what is scored together is scored as if alone."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from learner.logprobs import Positions
 from learner.rows import PromptEncoder, Row, score_rows
 from tests.learner.builders import make_family, make_pair_prompt, make_picture_prompt, make_video_prompt
+from tests.learner.full_logits import scores_by_the_book
 
 
 def test_equal_prompts_are_encoded_once(model_folder: str) -> None:
@@ -48,18 +45,13 @@ def test_the_first_differing_prompt_token_is_named(model_folder: str) -> None:
 @torch.no_grad()
 def test_pictures_videos_and_pairs_scored_together_have_the_logprobs_each_has_alone(model_folder: str) -> None:
     family = make_family(model_folder)
-    model = family.load_model(dtype=torch.float32, attention="sdpa").eval()
-
-    def logits_of(arguments: Mapping[str, Tensor], positions: Positions) -> Tensor:
-        logits: Tensor = model(**arguments).logits
-        return logits[:, positions]
-
+    scores_of = scores_by_the_book(family.load_model(dtype=torch.float32, attention="sdpa").eval())
     prompts = [make_picture_prompt(0), make_video_prompt(), make_pair_prompt(), make_picture_prompt(1)]
     rows = [
         Row(prompt=family.encode(prompt), completion=family.encode_target(f"<answer>{number}.50</answer>"))
         for number, prompt in enumerate(prompts)
     ]
-    together = score_rows(logits_of, rows, family=family, layout="padded").logprobs_BT
+    together = score_rows(scores_of, rows, family=family, layout="padded", temperature=1.0).logprobs_BT
     for number, row in enumerate(rows):
-        alone = score_rows(logits_of, [row], family=family, layout="padded").logprobs_BT[0]
+        alone = score_rows(scores_of, [row], family=family, layout="padded", temperature=1.0).logprobs_BT[0]
         assert torch.allclose(together[number, : len(row.completion)], alone[: len(row.completion)], atol=1e-4)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from conf.algorithms import AlgorithmConfig
-from learner.logprobs import CompletionScores, Positions
+from learner.logprobs import CompletionScores
 from learner.rows import Row, places_of, score_rows
 from learner.types import TrainingBatch
 from learner.worker import enable_gradient_checkpointing
@@ -28,6 +28,7 @@ from tests.learner.builders import (
     make_prompts_of_every_kind,
     make_video_prompt,
 )
+from tests.learner.full_logits import scores_by_the_book
 from tests.learner.ranks import Ranks
 from tests.learner.scenarios import Outcome
 from tests.learner.test_layouts import CHARGED, NORMALISED, WITH_BONUS, assert_same, learned
@@ -55,13 +56,14 @@ class Models:
 
     def scores(self, rows: Sequence[Row], *, layout: Layout) -> CompletionScores:
         """Log-probs and entropies, with their gradients."""
-        module = self.modules[layout]
-
-        def logits_of(arguments: Mapping[str, Any], positions: Positions) -> Tensor:
-            logits: Tensor = module(**arguments, logits_to_keep=torch.from_numpy(positions), use_cache=False).logits
-            return logits
-
-        return score_rows(logits_of, rows, family=self.family, layout=layout, with_entropy_gradient=True)
+        return score_rows(
+            scores_by_the_book(self.modules[layout]),
+            rows,
+            family=self.family,
+            layout=layout,
+            temperature=1.0,
+            with_entropy_gradient=True,
+        )
 
     def gradients(self, passes: Sequence[Sequence[Row]], *, layout: Layout) -> dict[str, Tensor]:
         """Of a sum in which every completion has another weight, over all passes."""

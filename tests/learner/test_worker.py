@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from learner.logprobs import Positions
 from learner.rows import Row, score_rows
 from learner.types import TrainingBatch
 from tests.learner import scenarios
 from tests.learner.builders import make_config, make_family, make_grpo, make_learner, make_requests
+from tests.learner.full_logits import scores_by_the_book
 from tests.learner.ranks import Ranks
 
 BOTH_ENDS = pytest.mark.parametrize("zero_stage", [0, 3])
@@ -60,20 +60,12 @@ def test_an_export_loads_in_transformers_and_scores_the_same(
         export_to=folder,
     )[1]
     family = make_family(folder)
-    model = family.load_model(dtype=torch.float32, attention="sdpa")
+    scores_of = scores_by_the_book(family.load_model(dtype=torch.float32, attention="sdpa"))
     for request, expected in zip(make_requests(), scores, strict=True):
         row = Row(prompt=family.encode(request.prompt), completion=request.token_ids)
         with torch.no_grad():
-            found = score_rows(
-                lambda arguments, at: _logits(model, arguments, at), [row], family=family, layout="padded"
-            )
+            found = score_rows(scores_of, [row], family=family, layout="padded", temperature=1.0)
         np.testing.assert_allclose(found.logprobs_BT[0].numpy(), expected.logprobs, atol=1e-5)
-
-
-def _logits(model: torch.nn.Module, arguments: object, positions: Positions) -> torch.Tensor:
-    assert isinstance(arguments, dict)
-    logits: torch.Tensor = model(**arguments).logits[:, positions]
-    return logits
 
 
 def test_an_export_leaves_nothing_half_written(

@@ -114,18 +114,22 @@ class Bench:
                     tensor.add_(0.05 * torch.randn(tensor.shape, generator=generator))
 
     @torch.no_grad()
-    def trainer_logprobs(self, prompt: Prompt, token_ids: NDArray[np.int32]) -> NDArray[np.float32]:
+    def trainer_logprobs(
+        self, prompt: Prompt, token_ids: NDArray[np.int32], *, temperature: float = 1.0
+    ) -> NDArray[np.float32]:
         encoded = self.family.encode(prompt)
         logits = self.model(**self.family.forward_arguments([(encoded, token_ids)])).logits[0].float()
         logits[:, list(self.family.banned_token_ids)] = -torch.inf
         start = len(encoded.token_ids) - 1
         chosen = torch.from_numpy(token_ids.astype(np.int64))[:, None]
-        every = logits[start : start + len(token_ids)].log_softmax(-1).gather(-1, chosen)
+        every = (logits[start : start + len(token_ids)] / temperature).log_softmax(-1).gather(-1, chosen)
         return np.asarray(every[:, 0].numpy(), dtype=np.float32)
 
-    def disagreement(self, groups: Sequence[RolloutGroup]) -> float:
+    def disagreement(self, groups: Sequence[RolloutGroup], *, temperature: float = 1.0) -> float:
         return max(
-            float(np.abs(self.trainer_logprobs(group.prompt, one.token_ids) - one.logprobs).max())
+            float(
+                np.abs(self.trainer_logprobs(group.prompt, one.token_ids, temperature=temperature) - one.logprobs).max()
+            )
             for group in groups
             for one in group.completions
         )
@@ -158,6 +162,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     options = EngineOptions(
         folder=str(folder),
         dtype="float32",
+        head_dtype="model",
         rollout=rollout,
         media_limits=MediaLimits(images=2, videos=2),
         transfer_backend="gloo",
@@ -330,6 +335,14 @@ def test_media_tokens_are_never_sampled_however_flat_the_distribution(bench: Ben
     # About 1 in 1000 tokens each if they were allowed: some 15 are expected among these.
     assert len(tokens) > 2000
     assert not np.isin(tokens, bench.family.banned_token_ids).any()
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_log_probs_are_those_of_the_distribution_at_the_temperature(bench: Bench, temperature: float) -> None:
+    sampling = SamplingConfig(temperature=temperature, top_p=1.0, max_tokens=12)
+    groups = bench.sample([prompt_about(picture(1))], sampling=sampling)
+    assert bench.disagreement(groups, temperature=temperature) < BOUND
+    assert bench.disagreement(groups) > 10 * BOUND
 
 
 def test_literal_media_tokens_in_user_text_are_refused(bench: Bench) -> None:
