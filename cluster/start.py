@@ -298,4 +298,6 @@ def environment(seat: Seat, room: Room, config: RunConfig) -> dict[str, str]:
         "OMP_NUM_THREADS": str(config.cluster.cpu_threads_per_actor),
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "DS_ACCELERATOR": "cpu",
+        # To compile vLLM's few small functions takes each engine longer than it will ever run them, and a C++ compiler.
+        "TORCH_COMPILE_DISABLE": "1",
     }
