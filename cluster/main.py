@@ -4,6 +4,8 @@ Reads the command line, answers help and Hydra's switches, runs one command, and
 message and an exit status: 0 done, 1 failed, 2 unusable input.
 """
 
+import atexit
+import gc
 import logging
 import sys
 import traceback
@@ -21,6 +23,9 @@ UNUSABLE = (
     ConnectionError, JudgeError,
 )  # fmt: skip
 """What input, paths and addresses that cannot be used are refused with; the message says it all."""
+
+# What torch and transformers leave goes back to the system with the process; to collect it first takes two seconds.
+atexit.register(gc.freeze)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

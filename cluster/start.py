@@ -98,6 +98,8 @@ def connected(config: RunConfig, placement: Placement) -> Iterator[None]:
         booked = sum(seat.num_cpus for seat in (*placement.learner, *placement.engines))
         options["num_cpus"] = max(booked, os.cpu_count() or 1)
         options["num_gpus"] = config.cluster.gpus_per_node
+        # A dashboard is a dozen processes, as long in starting as the rest of Ray; one that is wanted has `ray start`.
+        options["include_dashboard"] = False
     # A Ray that we start ourselves makes its own token; only a foreign one needs the user's attention.
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     try:

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[2]
 RECIPE = (
     "recipe=smoke",
     "loop.num_steps=5",
-    "loop.checkpoint_every=13",
+    "loop.checkpoint_every=15",
     "loop.evaluate_every=3",
     "warm_up.num_steps=3",
 )
-FIRST_RL_STEP = 63
-"""Three steps of warm-up and the recipe's sixty of cold start, which teach the format, so that RL has rewards."""
+FIRST_RL_STEP = 43
+"""Three steps of warm-up and the recipe's forty of cold start, which teach the format, so that RL has rewards."""
 NUM_GLOBAL_STEPS = FIRST_RL_STEP + 5
 EXACT = ("supervised/", "rewards/", "answers/", "completions/", "learner/")
 """Journal keys that must repeat digit for digit; the others are times and speeds."""
@@ -56,8 +56,17 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
 
 def wait_for_step(job: subprocess.Popen[str], folder: Path, global_step: int) -> None:
     """Return as soon as the journal shows the step."""
+    _wait_until(lambda: any(row["global_step"] >= global_step for row in rows_of(folder)), job, folder)
+
+
+def wait_for_text(job: subprocess.Popen[str], folder: Path, text: str) -> None:
+    """Return as soon as the output holds the text."""
+    _wait_until(lambda: text in output_of(folder), job, folder)
+
+
+def _wait_until(happens: Callable[[], bool], job: subprocess.Popen[str], folder: Path) -> None:
     deadline = time.monotonic() + 400
-    while not any(row["global_step"] >= global_step for row in rows_of(folder)):
+    while not happens():
         assert job.poll() is None, output_of(folder)[-4000:]
         assert time.monotonic() < deadline, output_of(folder)[-4000:]
         time.sleep(0.05)

@@ -1,15 +1,18 @@
 """The real job, whole: vLLM, DeepSpeed and Ray in their own processes, started as a user starts them.
 
-Each run takes most of a minute, so a few runs serve many tests: one that is left alone, one that is stopped, killed
-and resumed, and one on two engines and two learner ranks.
+Each run takes most of a minute, so a few runs serve many tests: one that is left alone, one that is stopped, resumed
+under ``keep-running``, killed and brought to its end, and one on two engines and two learner ranks.
 """
 
 import json
 import signal
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
+from cluster.heartbeat import last_beat
+from cluster.watchdog import RESTARTS_FILE
 from tests.cluster.jobs import (
     FIRST_RL_STEP,
     NUM_GLOBAL_STEPS,
@@ -21,6 +24,7 @@ from tests.cluster.jobs import (
     rows_of,
     start_job,
     wait_for_step,
+    wait_for_text,
     without_agents,
 )
 
@@ -38,19 +42,25 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Asked to stop in the warm-up, killed with -9 in RL, then left to finish."""
+    """Asked to stop in the warm-up, resumed under ``keep-running``, and killed with -9 in RL."""
     folder = tmp_path_factory.mktemp("e2e") / "disturbed"
     job = start_job(folder)
     wait_for_step(job, folder, 0)
     job.send_signal(signal.SIGTERM)
     finish(job, folder)
-    job = start_job(folder)
+    job = start_job(folder, command=("keep-running", "--attempts", "2"))
+    wait_for_text(job, folder, "resuming at")
+    assert start_job(folder).wait(timeout=120) == 2  # a second run in the same folder
     wait_for_step(job, folder, FIRST_RL_STEP + 3)  # one step after a checkpoint
-    processes = without_agents(family_of(job))
-    job.send_signal(signal.SIGKILL)
-    job.wait(timeout=30)
-    assert_all_end(processes)
-    finish(start_job(folder), folder)
+    beat = last_beat(folder)
+    assert beat is not None
+    run = psutil.Process(beat.pid)
+    assert run.ppid() == job.pid
+    processes = without_agents(run.children(recursive=True))
+    run.send_signal(signal.SIGKILL)
+    assert_all_end([run, *processes])
+    assert job.poll() is None
+    finish(job, folder)
     return folder
 
 
@@ -110,6 +120,23 @@ def test_a_stopped_run_says_how_to_go_on(disturbed: Path) -> None:
     text = output_of(disturbed)
     assert "stopped and saved; the same command continues the run" in text
     assert "resuming at" in text
+
+
+def test_a_killed_run_is_brought_to_its_end(disturbed: Path) -> None:
+    assert (disturbed / "summary.json").exists()
+    assert [row["global_step"] for row in rows_of(disturbed)] == list(range(NUM_GLOBAL_STEPS))
+
+
+def test_its_one_restart_is_on_the_terminal_and_in_the_folder(disturbed: Path) -> None:
+    (row,) = [json.loads(line) for line in (disturbed / RESTARTS_FILE).read_text().splitlines()]
+    assert (row["reason"], row["checkpoint_step"], row["waited_s"]) == ("killed by SIGKILL", 45, 10.0)
+    assert row["last_step"] >= FIRST_RL_STEP + 4
+    said = "keep-running: restart 1 in 10 s, 2 attempts left: killed by SIGKILL after step 4"
+    assert output_of(disturbed).count(said) == 1
+
+
+def test_a_second_run_in_the_folder_is_refused_meanwhile(disturbed: Path) -> None:
+    assert "another run is at work there already (process" in output_of(disturbed)
 
 
 def test_two_engines_and_two_ranks_learn_the_same(undisturbed: Path, widened: Path) -> None:

@@ -1,34 +1,18 @@
-"""``arbiter keep-running``: what it refuses, what it starts, and a real run that is killed under it."""
+"""``arbiter keep-running``: what it refuses and what it starts; a real run under it is in ``test_end_to_end.py``."""
 
 import fcntl
-import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
 import pytest
 
-from cluster.heartbeat import last_beat
 from cluster.keep_running import LOCK_FILE, command_of, patience_of
 from cluster.lock import held_alone
-from cluster.watchdog import RESTARTS_FILE
 from conf.cli import parse_command_line
 from conf.errors import ConfigError
 from conf.load import load_run_config
-from tests.cluster.jobs import (
-    FIRST_RL_STEP,
-    NUM_GLOBAL_STEPS,
-    assert_all_end,
-    finish,
-    output_of,
-    rows_of,
-    start_job,
-    wait_for_step,
-    without_agents,
-)
 from tests.refusals import refusal
 
 ROOT = Path(__file__).parents[2]
@@ -110,41 +94,3 @@ def test_children_do_not_inherit_a_lock(tmp_path: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     finally:
         child.communicate(b"\n")
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run killed with -9 in RL, one step after a checkpoint, under ``keep-running``."""
-    folder = tmp_path_factory.mktemp("e2e") / "kept"
-    job = start_job(folder, command=("keep-running", "--attempts", "2"))
-    wait_for_step(job, folder, 0)
-    assert start_job(folder).wait(timeout=120) == 2  # a second run in the same folder
-    wait_for_step(job, folder, FIRST_RL_STEP + 3)
-    beat = last_beat(folder)
-    assert beat is not None
-    run = psutil.Process(beat.pid)
-    assert run.ppid() == job.pid
-    processes = without_agents(run.children(recursive=True))
-    run.send_signal(signal.SIGKILL)
-    assert_all_end([run, *processes])
-    assert job.poll() is None
-    finish(job, folder)
-    return folder
-
-
-def test_a_killed_run_is_brought_to_its_end(kept: Path) -> None:
-    assert (kept / "summary.json").exists()
-    assert [row["global_step"] for row in rows_of(kept)] == list(range(NUM_GLOBAL_STEPS))
-
-
-def test_its_one_restart_is_on_the_terminal_and_in_the_folder(kept: Path) -> None:
-    (row,) = [json.loads(line) for line in (kept / RESTARTS_FILE).read_text().splitlines()]
-    assert (row["reason"], row["checkpoint_step"], row["waited_s"]) == ("killed by SIGKILL", 65, 10.0)
-    assert row["last_step"] >= FIRST_RL_STEP + 4
-    assert (
-        output_of(kept).count("keep-running: restart 1 in 10 s, 2 attempts left: killed by SIGKILL after step 6") == 1
-    )
-
-
-def test_a_second_run_in_the_folder_is_refused_meanwhile(kept: Path) -> None:
-    assert "another run is at work there already (process" in output_of(kept)
