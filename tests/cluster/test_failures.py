@@ -11,8 +11,8 @@ from tests.cluster.jobs import assert_all_end, family_of, output_of, rows_of, st
 def dying(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Generation runs ahead of learning until the engine's process is killed."""
     folder = tmp_path_factory.mktemp("e2e") / "dying"
-    job = start_job(folder, "loop.max_lag=1", "loop.num_steps=500", "warm_up.num_steps=0")
-    wait_for_step(job, folder, 64)
+    job = start_job(folder, "loop.max_lag=1", "loop.num_steps=500", "warm_up.num_steps=0", "cold_start.num_steps=0")
+    wait_for_step(job, folder, 4)
     processes = family_of(job)
     next(one for one in processes if "EngineCore" in one.name()).kill()
     assert job.wait(timeout=90) == 1

@@ -27,7 +27,7 @@ STAGE_1 = (
     "warm_up.num_steps=2",
     "warm_up.batch_size=8",
     "cold_start.num_steps=80",
-    "cold_start.batch_size=16",
+    "cold_start.batch_size=8",
     "cold_start.learning_rate=3.0e-3",
     "evaluation.num_prompts=20",
 )

@@ -16,7 +16,7 @@ from rollout.families.tiny_qwen_vl import TinyModelSize, create_tiny_qwen_vl
 from rollout.types import Demonstration
 
 WORDING = "visualquality_r1_no_thinking"
-NUM_STEPS, BATCH = 100, 16
+NUM_STEPS, BATCH = 100, 8
 LEARNING_RATE = 3e-3
 
 
