@@ -24,12 +24,11 @@ UNUSABLE = (
 )  # fmt: skip
 """What input, paths and addresses that cannot be used are refused with; the message says it all."""
 
-# What torch and transformers leave goes back to the system with the process; to collect it first takes two seconds.
-atexit.register(gc.freeze)
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    # What torch and transformers leave goes back to the system with the process; to collect it first takes two seconds.
+    atexit.register(gc.freeze)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
     try:
