@@ -18,7 +18,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help setup demo demo-seeds demo-pairs demo-pairs-seeds results bench-judge bench-score bench-checklist bench-stability bench-learner bench-logprob test check format conf submit clean
+.PHONY: help setup demo demo-seeds demo-pairs demo-pairs-seeds results bench-judge bench-score bench-checklist bench-stability bench-learner bench-logprob bench-plan test check format conf submit clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  \1\t/' | expand -t 16
@@ -65,6 +65,9 @@ bench-learner: setup  ## a prompt computed once for all its completions against 
 
 bench-logprob: setup  ## log-probs and entropies in tiles against all logits: time and memory by hidden size
 	$(BIN)/python -m cluster.bench.logprob $(ARGS)
+
+bench-plan: setup  ## step time of a simulated cluster of 8 to 512 GPUs (ARGS: other assumptions, KEY=VALUE)
+	$(BIN)/python -m cluster.bench.planning $(ARGS)
 
 bench-stability: setup  ## learning curves of the algorithms at an aggressive learning rate (ARGS="--seeds 3")
 	$(BIN)/python -m cluster.bench.stability $(ARGS)

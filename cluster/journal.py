@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
-
-from tensorboardX import SummaryWriter
+from typing import TYPE_CHECKING, Protocol, Self
 
 from cluster.checkpoint import Phase
 from rewards.trust import Alarm
 from rewards.types import ScoredGroup
+
+if TYPE_CHECKING:  # it loads torch, which reading a journal can do without
+    from tensorboardX import SummaryWriter
 
 METRICS_FILE = "metrics.jsonl"
 SAMPLES_FILE = "samples.jsonl"
@@ -47,7 +48,7 @@ class Journal:
         self._metrics = (folder / METRICS_FILE).open("a")
         self._samples = (folder / SAMPLES_FILE).open("a")
         self._alarms = (folder / ALARMS_FILE).open("a")
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_global_step) if tensorboard else None
+        self._board = _board(folder, first_global_step=first_global_step) if tensorboard else None
 
     def __enter__(self) -> Self:
         return self
@@ -116,6 +117,12 @@ class Journal:
         self._alarms.close()
         if self._board is not None:
             self._board.close()
+
+
+def _board(folder: Path, *, first_global_step: int) -> "SummaryWriter":
+    from tensorboardX import SummaryWriter  # noqa: PLC0415 - loads torch
+
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=first_global_step)
 
 
 def keep_rows_before(path: Path, *, global_step: int) -> None:

@@ -75,13 +75,16 @@ def _dispatch(line: CommandLine, console: Console) -> int:
         from cluster.keep_running import keep_running  # noqa: PLC0415 - stays small beside the run
 
         return keep_running(line, console)
-    return _look(line, console) if line.command == "data" or line.is_dry_run else _run_here(line, console)
+    looks = line.command in ("data", "plan") or line.is_dry_run
+    return _look(line, console) if looks else _run_here(line, console)
 
 
 def _look(line: CommandLine, console: Console) -> int:
     """What needs neither Ray nor torch."""
-    from cluster import data_tools, dry_run  # noqa: PLC0415
+    from cluster import data_tools, dry_run, planner  # noqa: PLC0415
 
+    if line.command == "plan":
+        return planner.show_plan(line.overrides, console, metrics=line.metrics)
     if line.is_dry_run:
         return max(dry_run.dry_run(job, console) for job in _jobs(line))
     if line.words:

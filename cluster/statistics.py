@@ -31,6 +31,7 @@ def _rollout_metrics(record: StepRecord, *, policy_version: int) -> Mapping[str,
     generate_s = record.seconds["generate"] + (record.seconds["score"] if record.num_replaced else 0.0)
     return {
         "rollout/groups/replaced": float(record.num_replaced),
+        "rollout/prompt_tokens/mean": float(np.mean([len(one.group.prompt_token_ids) for one in record.scored])),
         "rollout/tokens/total": float(num_tokens),
         "rollout/tokens/per_s": num_tokens / generate_s if generate_s > 0 else 0.0,
         "rollout/staleness/mean": float(ages.mean()),

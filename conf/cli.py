@@ -15,7 +15,7 @@ from conf.errors import ConfigError, did_you_mean
 from conf.groups import group_choices
 
 Command = Literal[
-    "train", "keep-running",
+    "train", "keep-running", "plan",
     "create-model", "submit", "evaluate", "score", "compare", "checklist", "benchmark", "compare-judges", "rank",
     "reward-server",
     "collect-traces", "explain", "data",
@@ -24,6 +24,7 @@ Command = Literal[
 _MEANINGS: dict[Command, str] = {
     "train": "run a job: warm-up, cold start, RL, evaluation (the default command)",
     "keep-running": "train, started again after a crash or a hang until it is done (docs/running.md)",
+    "plan": "predict step time and the best split of GPUs: plan recipe=NAME (docs/planning.md)",
     "create-model": "make a tiny Qwen2.5-VL with tokenizer and processor: create-model FOLDER",
     "submit": "send the job to a running Ray cluster and follow its log",
     "evaluate": "answer the test prompts with a finished model",
@@ -59,12 +60,13 @@ _HYDRA_SWITCHES = {
     "--version": False,
 }
 _INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-_TAKE_A_VALUE = ("--address", "--host", "--port", "--attempts", "--hang-after", "--start-within")
+_TAKE_A_VALUE = ("--address", "--host", "--port", "--attempts", "--hang-after", "--start-within", "--metrics")
 _OWN_SWITCHES = ("--help", "-h", "--multirun", "-m", "--dry-run", *_TAKE_A_VALUE)
 _SERVES: tuple[Command, ...] = ("reward-server", "checklist")
 _BELONGS_TO: dict[str, tuple[Command, ...]] = {
     "--dry-run": ("train",), "--address": ("submit",), "--host": _SERVES, "--port": _SERVES,
     "--attempts": ("keep-running",), "--hang-after": ("keep-running",), "--start-within": ("keep-running",),
+    "--metrics": ("plan",),
 }  # fmt: skip
 """The only commands a switch means something to."""
 
@@ -96,6 +98,8 @@ class CommandLine:
     """Seconds without a heartbeat that are a hang, as given."""
     start_within: str | None
     """Seconds a run may take to come up, as given."""
+    metrics: str | None
+    """Run folder whose journal a plan is made from."""
 
 
 def parse_command_line(arguments: Sequence[str]) -> CommandLine:
@@ -175,6 +179,7 @@ def _command_line(
         attempts=own.get("--attempts"),
         hang_after=own.get("--hang-after"),
         start_within=own.get("--start-within"),
+        metrics=own.get("--metrics"),
     )
 
 
@@ -232,6 +237,7 @@ switches
   --attempts N    (keep-running) give up after N attempts without a newer checkpoint, by default 5
   --hang-after S  (keep-running) seconds without progress that are a hang, by default 3 cluster.step_timeout_s
   --start-within S   (keep-running) seconds to come up, by default 3 cluster.start_timeout_s
+  --metrics RUN   (plan) reckon with what the journal of this run folder measured
   --help, -h      this text; arbiter explain lists every knob with type, bounds, value and meaning
 
 examples
@@ -240,6 +246,7 @@ examples
   arbiter recipe=smoke run.seed=0,1,2 --multirun           three short runs, one after the other
   arbiter recipe=rl2r_kadid ... --dry-run                  what it would take
   arbiter keep-running --attempts 3 recipe=demo            the same, through crashes and hangs
+  arbiter plan recipe=rl2r_kadid ...                       how long a step takes, and the best split of GPUs
   arbiter data convert mos.txt labels.jsonl --from kadid --to plain --range 1,4.93 --scale 1,5
   arbiter explain algorithm.clip_low                       what a knob means
   arbiter score photos/ model.path=runs/demo/model model.size=null

@@ -48,6 +48,7 @@ _NOT_PART_OF_THE_RESULT = (
     "benchmark",
     "critiques",
     "rank",
+    "plan",
     "score",
     "checklist",
     "journal",
@@ -128,6 +129,8 @@ def ineffective_options(config: RunConfig) -> dict[str, str]:
     reasons |= {key: why for key in leaf_values(config.model_dump()) if key.startswith("checklist.")}
     why = "only `arbiter collect-traces` reads it"
     reasons |= {key: why for key in leaf_values(config.model_dump()) if key.startswith("critiques.")}
+    why = "only `arbiter plan` reads it"
+    reasons |= {key: why for key in leaf_values(config.model_dump()) if key.startswith("plan.")}
     tasks = tasks_of(config.data)
     if "score" not in tasks:
         why = f"data.kind={config.data.kind} asks for a {' and a '.join(sorted(tasks))}, which has no score"

@@ -8,6 +8,7 @@ from conf.base import Section
 
 Placement = Literal["split", "colocated", "one_gpu", "no_gpu"]
 Backend = Literal["gloo", "nccl", "ipc"]
+ModelSize = Literal["tiny", "small"]
 ModelPart = Literal["vision", "projector", "language"]
 """The vision tower, what joins it to the language model, and the language model."""
 
@@ -19,7 +20,7 @@ class ModelConfig(Section):
     """Which adapter encodes prompts and names parameters."""
     path: str | None
     """Folder or hub name of the start checkpoint; null makes a tiny model from ``size`` in the run folder."""
-    size: Literal["tiny", "small"] | None
+    size: ModelSize | None
     """Size of the model to make; null when ``path`` is given."""
     min_pixels: int = Field(ge=28 * 28)
     """Smaller pictures are enlarged to this many pixels."""

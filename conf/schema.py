@@ -15,6 +15,7 @@ from conf.checklist import ChecklistConfig
 from conf.data import DataConfig
 from conf.judge import JudgeConfig, check_base_url
 from conf.machine import ClusterConfig, ModelConfig, ModelPart, WeightsConfig
+from conf.plan import PlanConfig
 from conf.reward_terms import RewardsConfig
 from conf.rules import disagreements
 from conf.score import ScoreConfig
@@ -249,6 +250,7 @@ class RunConfig(Section):
     checklist: ChecklistConfig | None
     """What ``arbiter checklist`` asks; null in every other run."""
     rank: RankConfig
+    plan: PlanConfig
     journal: JournalConfig
     cluster: ClusterConfig
 

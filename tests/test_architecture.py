@@ -195,7 +195,7 @@ def test_packages_are_quiet_at_import(path: Path) -> None:
     assert not loud, f"{name_of(path)}:{loud[0].lineno}: a call at import"
 
 
-TOOLS = ("benchmark", "rank", "critiques", "score", "checklist")
+TOOLS = ("benchmark", "rank", "critiques", "score", "checklist", "plan")
 """Sections that training does not read."""
 
 

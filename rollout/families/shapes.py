@@ -1,4 +1,4 @@
-"""Sizes of a Qwen2.5-VL, from its config.json or by the name of a published one: what memory is reckoned with.
+"""Sizes of a Qwen2.5-VL, from its config.json or by the name of a published one: memory and time are reckoned with them.
 
 Standard library only: nothing is loaded, and nothing is fetched.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conf.machine import ModelConfig, ModelPart
+from conf.machine import ModelConfig, ModelPart, ModelSize
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +40,16 @@ class ModelShape:
     def num_parameters(self) -> dict[ModelPart, int]:
         """Exactly those of the model, by part."""
         return {"vision": self._vision(), "projector": self._projector(), "language": self._language()}
+
+    @property
+    def output_parameters(self) -> int:
+        """Of the output layer, which is computed where a token is scored or sampled."""
+        return self.vocab_size * self.hidden_size
+
+    @property
+    def layer_parameters(self) -> int:
+        """Of the language model's layers, which every token goes through: not embedding nor output layer."""
+        return self._language() - self.output_parameters * (1 if self.is_tied else 2)
 
     def adapter_parameters(self, rank: int) -> dict[ModelPart, int]:
         """Of low-rank adapters beside every linear layer but the output layer."""
@@ -74,10 +84,8 @@ class ModelShape:
         return self.vision_hidden + merged * merged + merged + merged * self.hidden_size + self.hidden_size
 
 
-_PUBLISHED_VISION = {
-    "vision_layers": 32, "vision_hidden": 1280, "vision_intermediate": 3420, "patch_size": 14, "temporal_patch_size": 2,
-    "merge_size": 2,
-}  # fmt: skip
+_PATCHES = {"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2}
+_PUBLISHED_VISION = {"vision_layers": 32, "vision_hidden": 1280, "vision_intermediate": 3420, **_PATCHES}
 PUBLISHED = {
     "Qwen/Qwen2.5-VL-3B-Instruct": ModelShape(
         hidden_size=2048, num_layers=36, num_heads=16, num_kv_heads=2, intermediate_size=11008, vocab_size=151936,
@@ -89,6 +97,17 @@ PUBLISHED = {
     ),
 }  # fmt: skip
 """The published checkpoints that conf/model names."""
+MADE: dict[ModelSize, ModelShape] = {
+    "tiny": ModelShape(
+        hidden_size=128, num_layers=2, num_heads=4, num_kv_heads=4, intermediate_size=256, vocab_size=1024,
+        is_tied=True, vision_layers=2, vision_hidden=128, vision_intermediate=512, **_PATCHES,
+    ),
+    "small": ModelShape(
+        hidden_size=256, num_layers=4, num_heads=8, num_kv_heads=8, intermediate_size=768, vocab_size=1024,
+        is_tied=True, vision_layers=4, vision_hidden=256, vision_intermediate=1024, **_PATCHES,
+    ),
+}  # fmt: skip
+"""Those made when a run starts, by ``model.size``."""
 
 
 def shape_of(config: ModelConfig) -> ModelShape | None:
