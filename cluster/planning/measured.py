@@ -62,7 +62,7 @@ class Measured:
 
 
 def measure(folder: Path, *, base: RunConfig, num_cores: int, rows: slice = slice(None)) -> Measured:
-    """Read a run; ``base`` gives the sections of the configuration that no seconds depend on; ``rows``: of its RL steps.
+    """Read a run; ``base``: of what no seconds depend on; ``rows``: which of its RL steps after the first.
 
     Raises:
         ConfigError: It is no run folder, or has too few steps to measure.
@@ -123,12 +123,8 @@ def _usable(rows: Sequence[Row], *, which: slice, folder: Path) -> list[Row]:
     every = [row for row in rows if row.get("phase") == "rl"][1:][which]
     usable = [row for row in every if not row.get("rollout/groups/replaced") and row.keys() >= _NEEDED]
     if len(usable) < MIN_STEPS:
-        raise ConfigError(
-            [
-                f"{folder / METRICS_FILE}: {len(usable)} of {len(every)} RL steps after the first were sampled once and "
-                f"learned from; {MIN_STEPS} are needed to measure"
-            ]
-        )
+        found = f"{len(usable)} of {len(every)} RL steps after the first were sampled once and learned from"
+        raise ConfigError([f"{folder / METRICS_FILE}: {found}; {MIN_STEPS} are needed to measure"])
     return usable
 
 

@@ -7,7 +7,8 @@ Batch ``k`` may be generated once ``k - max_lag`` batches have been learned from
 
 Each batch stays for generate + judge + learn + push. With ``max_lag + 1`` of them under way, a step takes no less than
 that sum over ``max_lag + 1``, and no less than any of those that serve one batch at a time needs for it: the learner
-(learn and push), the engines (generate and push: they stop for new weights), the judge. The largest of these is the step.
+(learn and push), the engines (generate and push: they stop for new weights), the judge. The largest of these is the
+step.
 """
 
 from dataclasses import dataclass

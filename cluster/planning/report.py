@@ -13,33 +13,22 @@ from evaluation.tables import aligned
 def source_lines(scenario: Scenario, measured: Measured | None) -> Iterator[tuple[str, str]]:
     """Where the coefficients come from."""
     processor = scenario.processor
-    yield (
-        "processor",
-        (
-            f"{processor.name}: {processor.flops_per_s / 1e12:,.3g} TFLOP/s, {processor.memory_bytes_per_s / 1e12:.3g} TB/s; "
-            f"reached: prefill {processor.prefill_share:.0%}, learning {processor.training_share:.0%}, "
-            f"memory {processor.memory_share:.0%}"
-        ),
-    )
+    reached = (
+        ("prefill", processor.prefill_share), ("learning", processor.training_share), ("memory", processor.memory_share)
+    )  # fmt: skip
+    speed = f"{processor.flops_per_s / 1e12:,.3g} TFLOP/s, {processor.memory_bytes_per_s / 1e12:.3g} TB/s"
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in reached)
+    yield "processor", f"{processor.name}: {speed}; of which reached: {shares}"
     if measured is None:
         yield "measured", "nothing: assumptions alone (docs/planning.md); --metrics RUN_FOLDER reckons with a run's own"
         return
-    seconds, corrections = measured.seconds, scenario.corrections
-    yield (
-        "measured",
-        (
-            f"{measured.num_steps} steps of {measured.folder}: {measured.step_s:.3g} s a step, "
-            f"{measured.tokens_per_s:,.0f} tokens/s sampled, {measured.learn_s_per_1000_tokens:.3g} s of learning per 1000 "
-            f"sampled tokens, push {seconds['push']:.3g} s, score {seconds['score']:.3g} s"
-        ),
-    )
-    yield (
-        "",
-        (
-            f"over arithmetic: generate x {corrections.generate:.2f}, learn x {corrections.learn:.2f}, "
-            f"push x {corrections.push:.2f}"
-        ),
-    )
+    seconds, factors = measured.seconds, scenario.corrections
+    sampled = f"{measured.tokens_per_s:,.0f} tokens/s sampled"
+    learned = f"{measured.learn_s_per_1000_tokens:.3g} s of learning per 1000 of them"
+    step = f"{measured.num_steps} steps of {measured.folder}, {measured.step_s:.3g} s each"
+    yield "measured", f"{step}: {sampled}, {learned}, push {seconds['push']:.3g} s, score {seconds['score']:.3g} s"
+    times = f"generate x {factors.generate:.2f}, learn x {factors.learn:.2f}, push x {factors.push:.2f}"
+    yield "", f"over arithmetic: {times}"
 
 
 def workload_lines(scenario: Scenario) -> Iterator[tuple[str, str]]:

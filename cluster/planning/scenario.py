@@ -39,7 +39,13 @@ class Cores:
     """What engines and learner share on a machine without GPUs."""
 
     num: int
+    """As the system counts them: two to a physical core, whose arithmetic they share."""
     threads_per_actor: int
+
+    @property
+    def share_of_actor(self) -> float:
+        """Of all physical cores, what an actor at work fills; one thread has its core to itself."""
+        return max(self.threads_per_actor / 2, 1.0) / max(self.num / 2, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,9 +108,9 @@ class Scenario:
         return pace(stages, max_lag=max_lag, shared_core_s=self._shared_core_s(stages, layout))
 
     def crowds(self, layout: Layout) -> bool:
-        """Whether engines and learner, at work together, have more threads than there are cores."""
+        """Whether engines and learner, at work together, need more cores than there are."""
         actors = layout.num_ranks + layout.num_engines
-        return self.cores is not None and actors * self.cores.threads_per_actor > self.cores.num
+        return self.cores is not None and actors * self.cores.share_of_actor > 1
 
     def simulate(self, layout: Layout, *, max_lag: int, num_steps: int, seed: int) -> Simulated:
         """The same with lengths and latencies drawn at random."""
@@ -170,8 +176,8 @@ class Scenario:
         return seconds * self.corrections.push
 
     def _shared_core_s(self, stages: Stages, layout: Layout) -> float:
-        """Work of both sides over the cores they share; their threads take no less together."""
+        """Both sides at work on the cores they share; together they take no less."""
         if self.cores is None:
             return 0.0
         work = layout.num_engines * stages.generate + layout.num_ranks * stages.learn
-        return work * self.cores.threads_per_actor / self.cores.num + stages.push
+        return work * self.cores.share_of_actor + stages.push

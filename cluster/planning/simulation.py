@@ -156,23 +156,25 @@ class _Loop:
 
 
 def simulate(costs: Costs, *, max_lag: int, num_steps: int) -> Simulated:
-    """Run ``num_steps`` batches through the loop; the first ones, which fill the pipeline, are left out of the figures.
+    """Run ``num_steps`` batches through the loop; those that fill the pipeline or empty it are left out of the figures.
 
     Raises:
         ValueError: There are too few steps to leave any over.
     """
-    first = 2 * (max_lag + 1)
-    if num_steps <= first:
-        raise ValueError(f"a simulation with max_lag={max_lag} needs more than {first} steps, got {num_steps}")
+    first, last = 2 * (max_lag + 1), num_steps - (max_lag + 1)
+    if last <= first:
+        least = 3 * (max_lag + 1) + 1
+        raise ValueError(f"a simulation with max_lag={max_lag} needs {least} steps or more, got {num_steps}")
     loop = _Loop(costs, max_lag=max_lag, num_steps=num_steps)
     loop.run()
-    span, counted = loop.pushed_at[-1] - loop.pushed_at[first - 1], num_steps - first
+    span = loop.pushed_at[last - 1] - loop.pushed_at[first - 1]
+    ages = [step - version for step, version in enumerate(loop.versions)]
     return Simulated(
-        step_s=span / counted,
-        engines_idle=1 - sum(loop.engine_s[first:]) / span,
-        learner_idle=1 - sum(loop.learn_s[first:]) / span,
-        staleness=_shares([step - version for step, version in enumerate(loop.versions)][first:]),
-        num_steps=counted,
+        step_s=span / (last - first),
+        engines_idle=1 - sum(loop.engine_s[first:last]) / span,
+        learner_idle=1 - sum(loop.learn_s[first:last]) / span,
+        staleness=_shares(ages[first:last]),
+        num_steps=last - first,
     )
 
 

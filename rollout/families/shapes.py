@@ -1,4 +1,4 @@
-"""Sizes of a Qwen2.5-VL, from its config.json or by the name of a published one: memory and time are reckoned with them.
+"""Sizes of a Qwen2.5-VL, by its config.json or the name of a published one: memory and time are reckoned with them.
 
 Standard library only: nothing is loaded, and nothing is fetched.
 """
