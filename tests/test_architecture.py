@@ -276,7 +276,8 @@ HEAVY = ("torch", "vllm", "deepspeed", "ray", "transformers", "hydra")
     [
         "conf.cli", "conf.schema", "conf.effective", "rollout.types", "rollout.prompts", "rollout.families.folders",
         "rewards.scorer",
-        "learner.advantage", "learner.batching", "cluster.loop", "cluster.topology", "cluster.main",
+        "learner.advantage", "learner.batching", "cluster.loop", "cluster.topology", "cluster.planning.measured",
+        "cluster.main",
     ],
 )  # fmt: skip
 def test_importing_stays_light(module: str) -> None:

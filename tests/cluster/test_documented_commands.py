@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.checklist import SERVER, TOOLS, checklist_config
+from cluster.planning.configured import layout_of, scenario_of
 from cluster.score import scoring_config
 from conf.errors import ConfigError
 from conf.groups import group_choices
@@ -48,6 +49,12 @@ def test_documented_checklist_commands_are_valid_configurations(words: list[str]
     assert words[0] in (*TOOLS, SERVER)
     _, options = checklist_config([word for word in words if "=" in word])
     assert options.scale == "share"
+
+
+@pytest.mark.parametrize("words", [*commands("planning.md", starts="arbiter plan")])
+def test_documented_plans_are_valid_configurations(words: list[str]) -> None:
+    config = load_run_config([word for word in words if "=" in word])
+    assert scenario_of(config, num_cores=2).stages(layout_of(config)).total > 0
 
 
 def released_options() -> list[str]:
