@@ -27,8 +27,6 @@ UNUSABLE = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    # What torch and transformers leave goes back to the system with the process; to collect it first takes two seconds.
-    atexit.register(gc.freeze)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
     try:
@@ -95,6 +93,8 @@ def _look(line: CommandLine, console: Console) -> int:
 def _run_here(line: CommandLine, console: Console) -> int:
     from cluster import benchmark, checklist, commands, compare, ranking, score, services, teacher  # noqa: PLC0415 - loads Ray
 
+    # What torch and transformers leave goes back to the system with the process; to collect it first takes two seconds.
+    atexit.register(gc.freeze)
     run: dict[str, Callable[[], int]] = {
         "create-model": lambda: commands.create_model(_only_word(line), line.overrides, console),
         "evaluate": lambda: commands.evaluate(_only_word(line), line.overrides, console),

@@ -82,7 +82,7 @@ def test_chunks_make_whole_steps(tmp_path: Path) -> None:
 def test_a_model_made_on_the_spot_needs_next_to_nothing() -> None:
     shown = _shown(["recipe=smoke"])
     assert shown["memory"].endswith("needs less than 1 GiB")
-    assert shown["steps"] == "2 of RL, after 2 of warm-up x 8, 60 of cold start x 16"
+    assert shown["steps"] == "2 of RL, after 2 of warm-up x 8, 40 of cold start x 8"
 
 
 def test_missing_label_files_are_told_after_everything_else(tmp_path: Path) -> None:
