@@ -1,5 +1,6 @@
 """A scenario from a configuration, and from what a run has measured."""
 
+import math
 from dataclasses import dataclass, replace
 
 from cluster.planning.costs import Engines, Learner, Model
@@ -58,12 +59,13 @@ def scenario_of(
         trained_parameters=_num_trained(config, shape),
     )
     processor = _on_gpus(config) if has_gpus else cpu(threads)
+    work = _workload(config, observed)
     return Scenario(
-        work=_workload(config, observed),
+        work=work,
         model=model,
         processor=processor,
         engines=_engines(config, model, processor, has_gpus=has_gpus),
-        learner=_learner(config),
+        learner=_learner(config, work),
         judging=_judging(config, observed) if needs_a_judge(config) else None,
         corrections=corrections or Corrections(),
         cores=None if has_gpus else Cores(num=num_cores, threads_per_actor=threads),
@@ -151,7 +153,18 @@ def _engines(config: RunConfig, model: Model, processor: Processor, *, has_gpus:
     )
 
 
-def _learner(config: RunConfig) -> Learner:
+def _siblings(config: RunConfig, work: Workload) -> float:
+    """A group is cut into as few pieces of one size as fit into a pass, and each computes the prompt."""
+    learner = config.learner
+    if learner.attention == "eager":
+        return 1.0
+    most = float(learner.micro_batch_size)
+    if learner.pack_tokens is not None:
+        most = max(1.0, (learner.pack_tokens - work.prompt_tokens) // work.lengths.mean)
+    return work.num_completions / math.ceil(work.num_completions / most)
+
+
+def _learner(config: RunConfig, work: Workload) -> Learner:
     learner, algorithm = config.learner, build_algorithm(config.algorithm)
     updates, frozen = config.algorithm.num_updates, learner.frozen
     scored = int(algorithm.needs_old_logprobs)
@@ -167,6 +180,7 @@ def _learner(config: RunConfig) -> Learner:
         zero_stage=learner.zero_stage,
         rows_per_pass=None if is_packed else learner.micro_batch_size,
         tokens_per_pass=learner.pack_tokens,
+        siblings=_siblings(config, work),
         text_passes=beside + updates * text,
         vision_passes=beside + updates * vision,
         num_forwards=scored + updates,

@@ -80,6 +80,8 @@ class Learner:
     rows_per_pass: int | None
     """None with ``tokens_per_pass``."""
     tokens_per_pass: int | None
+    siblings: float
+    """Completions that a prompt is computed once for."""
     text_passes: float
     """Passes over a batch's tokens, each as dear as one forward: forward 1, again for recomputed activations 1,
     gradients of activations 1, of weights 1; old and reference log-probs 1 each."""
@@ -196,18 +198,25 @@ def learn_seconds(work: Workload, *, model: Model, learner: Learner, processor: 
     ) + _optimizer_seconds(model, learner=learner, processor=processor)
 
 
+def learned_tokens(work: Workload, learner: Learner) -> float:
+    """Positions that a step's completions and their prompts are computed in."""
+    return work.num_sequences * (work.prompt_tokens / learner.siblings + work.lengths.mean)
+
+
 def num_passes(work: Workload, learner: Learner) -> int:
     """Forward passes in which a rank sees its share of the batch once."""
     if learner.tokens_per_pass is not None:
-        return math.ceil(work.learned_tokens / learner.num_ranks / learner.tokens_per_pass)
+        return math.ceil(learned_tokens(work, learner) / learner.num_ranks / learner.tokens_per_pass)
     assert learner.rows_per_pass is not None
     return math.ceil(work.num_sequences / learner.num_ranks / learner.rows_per_pass)
 
 
 def _learn_arithmetic(work: Workload, *, model: Model, learner: Learner, processor: Processor) -> float:
-    tokens = work.prompt_tokens + work.lengths.mean
-    text = model.text_flops(tokens) + model.output_flops(work.lengths.mean)
-    flops = learner.text_passes * text + learner.vision_passes * model.vision_flops(work.media_tokens)
+    prompt, answer = model.text_flops(work.prompt_tokens), work.lengths.mean
+    behind_it = model.text_flops(work.prompt_tokens + answer) - prompt
+    text = prompt / learner.siblings + behind_it + model.output_flops(answer)
+    vision = model.vision_flops(work.media_tokens) / learner.siblings
+    flops = learner.text_passes * text + learner.vision_passes * vision
     num_sequences = math.ceil(work.num_sequences / learner.num_ranks)
     overhead_s = learner.num_forwards * num_passes(work, learner) * processor.learn_overhead_s
     return num_sequences * flops / (processor.flops_per_s * processor.training_share) + overhead_s

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from cluster.planning.costs import learned_tokens
 from cluster.planning.measured import Measured
 from cluster.planning.pipeline import Pace, Stages
 from cluster.planning.scenario import Layout, Scenario
@@ -34,7 +35,7 @@ def source_lines(scenario: Scenario, measured: Measured | None) -> Iterator[tupl
 def workload_lines(scenario: Scenario) -> Iterator[tuple[str, str]]:
     """What a step is made of."""
     work, lengths = scenario.work, scenario.work.lengths
-    longest = lengths.expected(work.num_sequences)[-1]
+    longest, computed = lengths.expected(work.num_sequences)[-1], learned_tokens(work, scenario.learner)
     yield "prompt", f"{work.prompt_tokens:,.0f} tokens, {work.media_tokens:,.0f} of them pictures or video"
     yield (
         "completion",
@@ -44,7 +45,7 @@ def workload_lines(scenario: Scenario) -> Iterator[tuple[str, str]]:
         "batch",
         (
             f"{work.num_prompts} x {work.num_completions} = {work.num_sequences:,} completions, "
-            f"{work.sampled_tokens:,.0f} tokens sampled, {work.learned_tokens:,.0f} learned from"
+            f"{work.sampled_tokens:,.0f} tokens sampled, {computed:,.0f} computed in learning"
         ),
     )
 

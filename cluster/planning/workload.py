@@ -101,8 +101,3 @@ class Workload:
     def sampled_tokens(self) -> float:
         """Of all completions of a step."""
         return self.num_sequences * self.lengths.mean
-
-    @property
-    def learned_tokens(self) -> float:
-        """Positions of a step's sequences, each with its own copy of the prompt."""
-        return self.num_sequences * (self.prompt_tokens + self.lengths.mean)

@@ -105,7 +105,8 @@ def test_the_command_says_lengths_stages_step_and_the_best_split(capsys: pytest.
     words = [*KADID, "plan.media_tokens=252", "plan.completion_tokens=120", "loop.max_lag=1", "cluster.placement=split"]
     lines = shown([*words, "learner.world_size=4", "rollout.num_engines=4"], capsys)
     assert lines["prompt"] == "508 tokens, 252 of them pictures or video"
-    assert lines["batch"] == "64 x 6 = 384 completions, 46,080 tokens sampled, 241,152 learned from"
+    # Passes of four completions hold half a group, which computes its prompt: 384 x (508 / 3 + 120).
+    assert lines["batch"] == "64 x 6 = 384 completions, 46,080 tokens sampled, 111,104 computed in learning"
     assert lines["step"].endswith("prompts/s")
     assert "bound by learning" in lines["step"]
     assert lines["overlap"].startswith("loop.max_lag=1: generating and judging go on")

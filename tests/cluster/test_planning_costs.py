@@ -11,6 +11,7 @@ from cluster.planning.costs import (
     Learner,
     Model,
     learn_seconds,
+    learned_tokens,
     num_passes,
     num_side_by_side,
     push_seconds,
@@ -41,8 +42,8 @@ WORK = Workload(
 )
 ENGINES = Engines(num=1, tensor_parallel=1, max_concurrent=8, cache_bytes=1e6)
 LEARNER = Learner(
-    num_ranks=2, gpus_per_node=2, zero_stage=0, rows_per_pass=1, tokens_per_pass=None, text_passes=3.0,
-    vision_passes=3.0, num_forwards=1, num_backwards=1, num_optimizer_steps=1,
+    num_ranks=2, gpus_per_node=2, zero_stage=0, rows_per_pass=1, tokens_per_pass=None, siblings=1.0,
+    text_passes=3.0, vision_passes=3.0, num_forwards=1, num_backwards=1, num_optimizer_steps=1,
 )  # fmt: skip
 SEVEN = Model(shape=PUBLISHED["Qwen/Qwen2.5-VL-7B-Instruct"], bytes_per_value=2, trained_parameters=8_292_166_656)
 
@@ -88,6 +89,15 @@ def test_learning_costs_three_forwards_of_every_sequence() -> None:
     assert learn_seconds(WORK, model=replace(TOY, trained_parameters=0), learner=one, processor=replace(
         UNIT, link_bytes_per_s=1e9, network_bytes_per_s=1e9
     )) == pytest.approx(2 * 3 * 5728 / 4480)  # fmt: skip
+
+
+def test_a_shared_prompt_is_learned_from_once_and_attended_to_by_every_completion() -> None:
+    # Of each of two siblings half the prompt, 4480 / 2, and the tokens behind it, 2 x 184 x 2 + 8 x (144 - 100) + 160.
+    shared = replace(LEARNER, siblings=2.0)
+    fast = replace(UNIT, link_bytes_per_s=1e9, network_bytes_per_s=1e9)
+    found = learn_seconds(WORK, model=replace(TOY, trained_parameters=0), learner=shared, processor=fast)
+    assert found == pytest.approx(2 * 3 * (2240 + 736 + 352 + 160) / 4480)
+    assert learned_tokens(WORK, shared) == 4 * (5 + 2)
 
 
 def test_zero_3_gathers_weights_for_every_pass_and_scatters_gradients() -> None:
