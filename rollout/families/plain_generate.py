@@ -1,6 +1,6 @@
 """The same answers by transformers' own ``generate``, in padded batches: what engines are held against.
 
-Prompts, pictures, banned tokens and greedy choice are those of the engines; only who computes differs.
+Prompts, pictures, banned tokens and the way tokens are chosen are those of the engines; only who computes differs.
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,9 @@ class PlainGenerator:
         self._model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
 
     @torch.inference_mode()
-    def answer(self, prompts: Sequence[Prompt], *, max_tokens: int) -> list[str]:
-        """The greedy answers to one batch of prompts with a picture each; reads the pictures too."""
+    def answer(self, prompts: Sequence[Prompt], *, max_tokens: int, temperature: float = 0.0) -> list[str]:
+        """The answers to one batch of prompts with a picture each, greedy at temperature 0; reads the pictures too."""
+        is_drawn = temperature > 0
         shown = [self._family.engine_input(prompt) for prompt in prompts]
         inputs = self._processor(
             text=[one.text for one in shown],
@@ -37,7 +38,10 @@ class PlainGenerator:
         tokens = self._model.generate(
             **inputs,
             max_new_tokens=max_tokens,
-            do_sample=False,
+            do_sample=is_drawn,
+            temperature=temperature if is_drawn else None,
+            top_k=0 if is_drawn else None,
+            top_p=1.0 if is_drawn else None,
             repetition_penalty=1.0,
             suppress_tokens=list(self._family.banned_token_ids),
         )
