@@ -21,7 +21,7 @@ BOTH_ENDS = pytest.mark.parametrize("zero_stage", [0, 3])
 def test_a_resumed_run_repeats_the_losses_bit_by_bit(
     zero_stage: int, two_ranks: Ranks, model_folder: str, batch: TrainingBatch, tmp_path: Path
 ) -> None:
-    learner = make_learner(zero_stage=zero_stage, world_size=2)
+    learner = make_learner(share_prompts=True, zero_stage=zero_stage, world_size=2)
     whole = two_ranks.run(
         scenarios.policy_steps,
         folder=model_folder,
@@ -44,7 +44,12 @@ def test_a_resumed_run_repeats_the_losses_bit_by_bit(
 
 def test_a_folder_without_checkpoint_is_refused(one_rank: Ranks, model_folder: str, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="holds no learner checkpoint"):
-        one_rank.run(scenarios.load_checkpoint, folder=model_folder, learner=make_learner(), checkpoint=str(tmp_path))
+        one_rank.run(
+            scenarios.load_checkpoint,
+            folder=model_folder,
+            learner=make_learner(share_prompts=True),
+            checkpoint=str(tmp_path),
+        )
 
 
 @BOTH_ENDS
@@ -55,7 +60,7 @@ def test_an_export_loads_in_transformers_and_scores_the_same(
     scores = two_ranks.run(
         scenarios.step_and_export,
         folder=model_folder,
-        learner=make_learner(zero_stage=zero_stage, world_size=2),
+        learner=make_learner(share_prompts=True, zero_stage=zero_stage, world_size=2),
         batch=batch,
         export_to=folder,
     )[1]
@@ -77,7 +82,7 @@ def test_an_export_leaves_nothing_half_written(
     one_rank.run(
         scenarios.step_and_export,
         folder=model_folder,
-        learner=make_learner(),
+        learner=make_learner(share_prompts=True),
         batch=batch,
         export_to=str(target),
     )
@@ -92,7 +97,7 @@ def test_a_new_phase_starts_with_fresh_moments(
     ((same, other),) = one_rank.run(
         scenarios.two_phases,
         folder=model_folder,
-        learner=make_learner(zero_stage=zero_stage),
+        learner=make_learner(share_prompts=True, zero_stage=zero_stage),
         batch=batch,
         export_to=str(tmp_path / "between"),
     )
@@ -102,7 +107,7 @@ def test_a_new_phase_starts_with_fresh_moments(
 
 @BOTH_ENDS
 def test_one_rank_sends_and_the_other_only_gathers(zero_stage: int, two_ranks: Ranks, model_folder: str) -> None:
-    learner = make_learner(zero_stage=zero_stage, world_size=2)
+    learner = make_learner(share_prompts=True, zero_stage=zero_stage, world_size=2)
     (num_first, first), (num_second, second) = two_ranks.run(
         scenarios.publish_from_first_rank, folder=model_folder, learner=learner
     )
@@ -112,11 +117,13 @@ def test_one_rank_sends_and_the_other_only_gathers(zero_stage: int, two_ranks: R
 
 
 def test_gathered_weights_equal_unsharded_ones(one_rank: Ranks, two_ranks: Ranks, model_folder: str) -> None:
-    plain = one_rank.run(scenarios.publish_from_first_rank, folder=model_folder, learner=make_learner())
+    plain = one_rank.run(
+        scenarios.publish_from_first_rank, folder=model_folder, learner=make_learner(share_prompts=True)
+    )
     sharded = two_ranks.run(
         scenarios.publish_from_first_rank,
         folder=model_folder,
-        learner=make_learner(zero_stage=3, world_size=2),
+        learner=make_learner(share_prompts=True, zero_stage=3, world_size=2),
     )
     assert sharded[0] == plain[0]
 
@@ -125,7 +132,7 @@ def test_several_updates_move_the_ratio_away_from_one(one_rank: Ranks, model_fol
     (outcome,) = one_rank.run(
         scenarios.policy_steps,
         folder=model_folder,
-        learner=make_learner(),
+        learner=make_learner(share_prompts=True),
         algorithm=make_grpo(num_updates=2),
         batch=batch,
         num_steps=1,
@@ -137,7 +144,7 @@ def test_every_minibatch_is_an_optimizer_step(one_rank: Ranks, model_folder: str
     (outcome,) = one_rank.run(
         scenarios.policy_steps,
         folder=model_folder,
-        learner=make_learner(),
+        learner=make_learner(share_prompts=True),
         algorithm=make_config("rloo", num_minibatches=2, num_updates=3),
         batch=batch,
         num_steps=1,
@@ -153,7 +160,7 @@ def test_a_minibatch_without_credit_is_left_out(one_rank: Ranks, model_folder: s
     (outcome,) = one_rank.run(
         scenarios.policy_steps,
         folder=model_folder,
-        learner=make_learner(),
+        learner=make_learner(share_prompts=True),
         algorithm=make_config("rloo", num_minibatches=2),
         batch=replace(batch, samples=samples),
         num_steps=1,
@@ -166,7 +173,7 @@ def test_an_entropy_bonus_raises_the_entropy(one_rank: Ranks, model_folder: str,
         one_rank.run(
             scenarios.policy_steps,
             folder=model_folder,
-            learner=make_learner(learning_rate=1e-2),
+            learner=make_learner(share_prompts=True, learning_rate=1e-2),
             algorithm=make_config("rloo", entropy_coefficient=coefficient),
             batch=replace(batch, has_penalty=True),
             num_steps=4,
@@ -183,7 +190,7 @@ def test_the_first_step_measures_no_distance_from_the_reference(
         two_ranks.run(
             scenarios.policy_steps,
             folder=model_folder,
-            learner=make_learner(zero_stage=3, world_size=2),
+            learner=make_learner(share_prompts=True, zero_stage=3, world_size=2),
             algorithm=make_grpo(kl_coefficient=0.1),
             batch=batch,
             num_steps=num_steps,
@@ -202,7 +209,7 @@ def test_a_step_that_is_not_finite_names_phase_and_step(
     (said,) = one_rank.run(
         scenarios.failing_policy_step,
         folder=model_folder,
-        learner=make_learner(zero_stage=zero_stage),
+        learner=make_learner(share_prompts=True, zero_stage=zero_stage),
         batch=TrainingBatch(samples=samples, num_without_reward=0),
     )
     assert said.startswith("NonFiniteStepError")
@@ -216,14 +223,16 @@ def test_a_prompt_the_engine_saw_differently_is_refused(
     (said,) = one_rank.run(
         scenarios.failing_policy_step,
         folder=model_folder,
-        learner=make_learner(),
+        learner=make_learner(share_prompts=True),
         batch=TrainingBatch(samples=(other, *batch.samples[1:]), num_without_reward=0),
     )
     assert "prompt noise-0: the engine saw" in said
 
 
 def test_replacing_the_picture_changes_the_log_probs(one_rank: Ranks, model_folder: str) -> None:
-    scores = one_rank.run(scenarios.score_same_answer_to_two_pictures, folder=model_folder, learner=make_learner())[0]
+    scores = one_rank.run(
+        scenarios.score_same_answer_to_two_pictures, folder=model_folder, learner=make_learner(share_prompts=True)
+    )[0]
     assert np.abs(scores[0].logprobs - scores[1].logprobs).max() > 1e-3
     assert [score.media_grids for score in scores] == [((1, 4, 4),), ((1, 4, 6),)]
     assert [score.num_media_tokens for score in scores] == [4, 6]
@@ -233,7 +242,7 @@ def test_an_answer_with_a_picture_token_is_not_imitated(one_rank: Ranks, model_f
     (said,) = one_rank.run(
         scenarios.failing_supervised_step,
         folder=model_folder,
-        learner=make_learner(),
+        learner=make_learner(share_prompts=True),
         target="see <|image_pad|>",
     )
     assert said.startswith("prompt noise-0: the answer to imitate holds the tokens")
@@ -241,4 +250,9 @@ def test_an_answer_with_a_picture_token_is_not_imitated(one_rank: Ranks, model_f
 
 def test_a_learner_of_another_size_than_configured_is_refused(one_rank: Ranks, model_folder: str) -> None:
     with pytest.raises(AssertionError, match="world_size=2 but 1 ranks were started"):
-        one_rank.run(scenarios.score, folder=model_folder, learner=make_learner(world_size=2), algorithm=make_grpo())
+        one_rank.run(
+            scenarios.score,
+            folder=model_folder,
+            learner=make_learner(share_prompts=True, world_size=2),
+            algorithm=make_grpo(),
+        )
