@@ -8,11 +8,9 @@ is encoded and the model loaded before the clock starts. Peak memory is that of 
 
 import argparse
 import json
-import multiprocessing
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -24,6 +22,7 @@ from PIL import Image
 from rich.console import Console
 
 from cluster.bench.crops import crops
+from cluster.bench.processes import MIB, alone, peak_bytes
 from conf.machine import ModelConfig
 from evaluation.tables import aligned
 from rollout.families import build_family
@@ -190,31 +189,17 @@ def _compare(case: Case, benches: Mapping[Side, Bench], *, repeats: int) -> Comp
         side: Cost(
             seconds=statistics.median(one[0] for one in seconds[side]),
             processor_s=statistics.median(one[1] for one in seconds[side]),
-            peak_mib=_peak_elsewhere(case, side, picture=benches[side].picture),
+            peak_mib=alone(_peak_mib, case, side, benches[side].picture),
         )
         for side in SIDES
     }
     return Comparison(case=case, shared=costs["shared"], rows=costs["padded"], difference=float(difference))
 
 
-def _peak_elsewhere(case: Case, side: Side, *, picture: Path) -> float:
-    """In a new process, because what one side has held is not given back to the system for the other to ask for."""
-    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_peak_mib, case, side, picture).result()
-
-
 def _peak_mib(case: Case, side: Side, picture: Path) -> float:
     bench = Bench(side, picture=picture)
     rows = bench.rows(case)
-    before = _memory_mib("VmRSS")
-    bench.gradient(rows)
-    return _memory_mib("VmHWM") - before
-
-
-def _memory_mib(name: str) -> float:
-    """Of this process, as Linux tells it: resident now (VmRSS) or at most (VmHWM)."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
+    return peak_bytes(lambda: bench.gradient(rows)) / MIB
 
 
 _HEADER = (

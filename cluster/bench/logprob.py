@@ -8,17 +8,15 @@ gradients, which either has to hand over.
 
 import argparse
 import json
-import multiprocessing
 import os
 import statistics
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
+from cluster.bench.processes import MIB, alone, peak_bytes
 from evaluation.tables import aligned
 
 if TYPE_CHECKING:  # loads torch
@@ -28,13 +26,7 @@ Side = Literal["fused", "full"]
 SIDES: tuple[Side, ...] = ("fused", "full")
 VOCABULARY, MEDIA_TOKENS = 151936, (151652, 151653, 151654, 151655, 151656)
 """Of Qwen2.5-VL."""
-MIB = 2**20
 _HEADER = ("hidden size, output layer", "tiles, s", "all logits, s", "ratio", "tiles, MiB", "all logits, MiB", "ratio")
-_STATUS = Path("/proc/self/status")
-_PEAK_RESET, _RESETS_THE_PEAK = Path("/proc/self/clear_refs"), "5"
-"""Linux's: see proc(5)."""
-Given = TypeVar("Given")
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,20 +131,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _measure(shape: Shape, *, num_repeats: int) -> Row:
-    fused_bytes, full_bytes = (_alone(_num_bytes, shape, side) for side in SIDES)
-    times = _alone(_times, shape, num_repeats)
+    fused_bytes, full_bytes = (alone(_num_bytes, shape, side) for side in SIDES)
+    times = alone(_times, shape, num_repeats)
     return Row(
         shape=shape,
         fused=Cost(seconds=statistics.median(times.fused_s), num_bytes=fused_bytes),
         full=Cost(seconds=statistics.median(times.full_s), num_bytes=full_bytes),
         difference=times.difference,
     )
-
-
-def _alone(function: Callable[[Shape, Given], Found], shape: Shape, given: Given) -> Found:
-    """In a process of its own, so that nothing is left of what went before."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(function, shape, given).result()
 
 
 def _times(shape: Shape, num_repeats: int) -> Times:
@@ -165,15 +151,7 @@ def _times(shape: Shape, num_repeats: int) -> Times:
 
 def _num_bytes(shape: Shape, side: Side) -> int:
     comparison = shape.build()
-    _PEAK_RESET.write_text(_RESETS_THE_PEAK, encoding="ascii")
-    before = _resident("VmRSS")
-    comparison.seconds(side)
-    return _resident("VmHWM") - before - comparison.num_gradient_bytes
-
-
-def _resident(name: str) -> int:
-    (line,) = (line for line in _STATUS.read_text(encoding="ascii").splitlines() if line.startswith(f"{name}:"))
-    return int(line.split()[1]) * 1024
+    return peak_bytes(lambda: comparison.seconds(side)) - comparison.num_gradient_bytes
 
 
 def _result(rows: Sequence[Row], given: argparse.Namespace) -> dict[str, object]:
