@@ -20,6 +20,7 @@ from learner.algorithms.base import Algorithm
 from learner.batching import MicroBatch, RowSize, loss_weights, minibatches, plan, plan_shared
 from learner.correction import weight_sum
 from learner.engine import ZeroEngine
+from learner.logprobs import CompletionScores
 from learner.loss import PolicyTokens
 from learner.metrics import MetricSums
 from learner.penalties import kl_to_reference
@@ -115,14 +116,7 @@ class PolicyTrainer:
         is_at_the_start = self._algorithm.num_optimizer_steps == 1
         for index, one in enumerate(part.passes):
             metrics.count_pass(places_of(one.rows, layout=self._layout))
-            scores = score_rows(
-                self._engine.scores,
-                one.rows,
-                family=self._family,
-                layout=self._layout,
-                temperature=self._temperature,
-                with_entropy_gradient=config.entropy_coefficient > 0.0,
-            )
+            scores = self._scores(one, with_entropy_gradient=config.entropy_coefficient > 0.0)
             old_BT = scores.logprobs_BT.detach() if one.old_BT is None or is_at_the_start else one.old_BT
             loss = self._algorithm.token_loss(
                 PolicyTokens(
@@ -141,6 +135,16 @@ class PolicyTrainer:
             metrics.merge(loss.metrics)
             metrics.add("learner/loss", total, per="total")
         return metrics
+
+    def _scores(self, one: Pass, *, with_entropy_gradient: bool) -> CompletionScores:
+        return score_rows(
+            self._engine.scores,
+            one.rows,
+            family=self._family,
+            layout=self._layout,
+            temperature=self._temperature,
+            with_entropy_gradient=with_entropy_gradient,
+        )
 
     def _advantages(self, batch: TrainingBatch, one: Pass) -> Tensor:
         rows = [batch.samples[index].advantages_T for index in one.indices]
@@ -224,13 +228,7 @@ class PolicyTrainer:
         old_BT = reference_BT = None
         if self._algorithm.needs_old_logprobs:
             self._engine.train(enabled=False)
-            old_BT = score_rows(
-                self._engine.scores,
-                one.rows,
-                family=self._family,
-                layout=self._layout,
-                temperature=self._temperature,
-            ).logprobs_BT
+            old_BT = self._scores(one, with_entropy_gradient=False).logprobs_BT
         if self._algorithm.needs_reference:
             if reference is None:
                 raise ValueError("the algorithm needs a KL reference; start the rl phase with reference_folder")
